@@ -1,0 +1,39 @@
+/* The admin side: HTTP on a port and a thread of its own ("mf-admin"), with its own loop.
+ *
+ *     GET /metrics        Prometheus text 0.0.4 (docs/metrics.md)
+ *     GET /health/live    200 {"status":"live"}
+ *     GET /health/ready   200 {"status":"ready"}, 503 {"status":"stopping"} from admin_stopping() on
+ *
+ * Everything else is refused as JSON: {"error":"not_found","message":"…"}. One request a connection.
+ *
+ * Requests are read by our own strict parser rather than evhttp: evhttp has no hook for the end of a connection that
+ * sent no request, so connections could not be counted, and its time-out starts anew with each byte.
+ *
+ * Counters are read from other threads' cells through atomics; nothing else of a worker is touched. */
+#ifndef MF_GATEWAY_ADMIN_H
+#define MF_GATEWAY_ADMIN_H
+
+#include "base/metrics.h"
+#include "config/config.h"
+
+#define ADMIN_CONNECTIONS_MAX 64      /* beyond it the oldest, which has not asked yet, makes room */
+#define ADMIN_REQUEST_TIMEOUT_MS 5000 /* from the accept to the end of the request's head */
+
+struct admin;
+
+struct admin_options {
+    const struct admin_config *config; /* copied */
+    /* Adds every counter to sum[]. Called on the admin thread until admin_free() returns. */
+    void (*metrics)(void *arg, uint64_t sum[METRIC_COUNT]);
+    void *arg;
+};
+
+/* Binds the address and starts the thread; "admin_listening" is logged. Main thread; blocks on the resolution of a host
+ * name. On failure (the address is taken, most of all) nothing is left behind. */
+MF_MUSTCHECK int admin_new(const struct admin_options *options, struct admin **out, struct err *err);
+/* From now on the gateway is not ready. Any thread; NULL is accepted. */
+void admin_stopping(struct admin *a);
+/* Ends the thread at once, whatever is open. Main thread; NULL is accepted. */
+void admin_free(struct admin *a);
+
+#endif

@@ -1,0 +1,89 @@
+/* What one worker thread owns and its sessions share. No locks: nothing here is touched by another thread, but for
+ * the counters (metrics) and the atomics of struct shared. The thread itself is gateway/worker.c's. */
+#ifndef MF_RELAY_WORKER_H
+#define MF_RELAY_WORKER_H
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "net/loop.h"
+#include "net/resolver.h"
+#include "recording/recorder.h"
+#include "relay/peer.h"
+#include "relay/route.h"
+#include "script/script.h"
+
+enum session_state {
+    SESSION_HEAD,    /* waits for TLS and the request head */
+    SESSION_OPENING, /* the endpoint is getting ready (an upstream is dialled) */
+    SESSION_OPEN,
+    SESSION_CLOSING, /* close frames are on their way */
+    SESSION_ENDED,   /* to be freed when the loop's turn ends */
+    SESSION_STATE_COUNT
+};
+extern const char *const session_state_names[];
+
+/* One for the gateway, in its main thread's hands; workers count in it. */
+struct shared {
+    atomic_uint_least64_t last_connection; /* number of the newest connection */
+    atomic_uint open;                      /* sessions that passed their handshake, for max_connections */
+};
+
+struct worker;
+
+/* The transforms of one plan, compiled in one worker's Lua state. Counted, because a session whose route is gone from a
+ * reloaded configuration keeps the one that it had. */
+struct chunk_set {
+    unsigned refs;
+    size_t count;
+    struct script_chunk *items[]; /* [route->index * 2 + direction]; NULL: no transform */
+};
+/* Compiles the plan's transforms, making the worker's Lua state when it is the first to need one. */
+MF_MUSTCHECK int chunk_set_new(struct worker *w, const struct plan *p, struct chunk_set **out, struct err *err);
+struct chunk_set *chunk_set_ref(struct chunk_set *set);
+void chunk_set_unref(struct worker *w, struct chunk_set *set);
+
+/* Output of one peer during one event: what we made ourselves, then bytes that are forwarded where they stand. */
+struct outbox {
+    struct peer *owner; /* NULL: empty */
+    struct buf made;
+    const uint8_t *raw;
+    size_t raw_len;
+};
+
+struct worker {
+    unsigned index;
+    struct loop loop;
+    struct shared *shared;
+    struct metrics metrics;
+    struct rng rng;
+    struct plan *plan; /* for new sessions; counted */
+    SSL_CTX *tls;      /* NULL: plain clients */
+
+    struct resolver *resolver;
+    struct recorder *recorder;
+    struct record_port *port;
+    struct event *port_event;
+    struct list waiting_for_recorder; /* sessions */
+
+    struct script_vm *vm;       /* NULL while no route has a transform */
+    struct chunk_set *chunks;   /* the plan's transforms, compiled */
+    struct buf scratch_message; /* a transformed message, during one call */
+
+    /* Puts the session's stages between its sinks and its ends: stage/chains.c. MF_ENOMEM. */
+    int (*build_chains)(struct session *s);
+
+    struct list states[SESSION_STATE_COUNT]; /* sessions, each list in the order of its deadlines */
+    struct outbox outboxes[2];               /* by enum leg */
+    uint8_t held[2][PEER_HELD_MAX];          /* by enum leg: a frame that came in two reads, while it is passed on */
+    uint64_t burst_us;                       /* clock_mono_us() of this burst, once somebody asked; 0: nobody has */
+    bool stopping;                           /* no new sessions; those that open are closed with 1001 */
+};
+
+/* The time of this burst of fragments, read once. */
+static inline uint64_t worker_burst_us(struct worker *w) {
+    if (!w->burst_us)
+        w->burst_us = clock_mono_us();
+    return w->burst_us;
+}
+
+#endif

@@ -1,0 +1,29 @@
+/* The table of commands, in the order of the help text, and main(). */
+#include <signal.h>
+
+#include "cli/commands.h"
+#include "cli/run.h"
+
+/* clang-format off */
+const struct cli_command *const cli_commands[] = {
+    &cli_serve,
+    &cli_ws_record,
+    &cli_ws_show,
+    &cli_ws_ls,
+    &cli_ws_convert,
+    &cli_health,
+    &cli_config_check,
+    &cli_config_print,
+    &cli_config_schema,
+    &cli_completion,
+    &cli_help,
+    &cli_man,
+    NULL,
+};
+/* clang-format on */
+
+int main(int argc, char **argv) {
+    /* A socket or pipe whose reader has gone is an error of that write, not the end of the process. */
+    signal(SIGPIPE, SIG_IGN);
+    return cli_run(cli_commands, argc, argv);
+}

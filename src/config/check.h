@@ -1,0 +1,28 @@
+/* What the rows of the option table cannot say: the shape of strings, and what keys mean together. Thread: any. */
+#ifndef MF_CONFIG_CHECK_H
+#define MF_CONFIG_CHECK_H
+
+#include "config/apply.h"
+
+/* What is wrong with the text, for a sentence that begins with it in quotes; NULL: nothing. */
+const char *check_not_empty(const char *text);
+const char *check_host(const char *text);
+const char *check_endpoint_path(const char *text);
+const char *check_route_path(const char *text);
+const char *check_path_filter(const char *text);
+const char *check_upstream(const char *text);
+const char *check_token(const char *text);
+const char *check_bearer(const char *text);
+
+/* For the list of handlers: a route's `record` begins as `websocket.record`. */
+void check_route_begin(const void *websocket, void *route);
+
+/* option_finish_fn for the tables. */
+int check_websocket(const struct apply *ctx, const struct yaml_node *node, void *at);
+int check_route(const struct apply *ctx, const struct yaml_node *node, void *at);
+int check_server_tls(const struct apply *ctx, const struct yaml_node *node, void *at);
+int check_upstream_tls(const struct apply *ctx, const struct yaml_node *node, void *at);
+int check_redact(const struct apply *ctx, const struct yaml_node *node, void *at);
+int check_admin(const struct apply *ctx, const struct yaml_node *node, void *at);
+
+#endif

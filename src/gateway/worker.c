@@ -1,0 +1,161 @@
+#include "gateway/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "stage/stages.h"
+
+/* Closed connections whose clients keep their end open do not hold up the end of the process for long. */
+#define LINGER_AT_STOP_MS 500
+
+/* ---- mail ---- */
+
+struct stop_item {
+    struct inbox_item item;
+    bool hurry;
+};
+
+static void on_stop(struct inbox_item *item, void *receiver) {
+    struct worker_thread *t = receiver;
+    bool hurry = container_of(item, struct stop_item, item)->hurry;
+    free(container_of(item, struct stop_item, item));
+    t->worker.stopping = true;
+    t->idle_ms = t->worker.loop.now_ms;
+    listener_free(t->listener);
+    t->listener = NULL;
+    sessions_shut_down(&t->worker, hurry);
+    t->hurry = hurry;
+    if (hurry)
+        link_abort_lingering(&t->worker.loop);
+}
+
+void worker_stop(struct worker_thread *t, bool hurry) {
+    struct stop_item *stop = malloc(sizeof *stop);
+    MUST(stop);
+    *stop = (struct stop_item){{.deliver = on_stop}, hurry};
+    inbox_post(&t->worker.loop.inbox, &stop->item);
+}
+
+struct plan_item {
+    struct inbox_item item;
+    struct plan *plan;
+};
+
+static void on_plan(struct inbox_item *item, void *receiver) {
+    struct worker *w = &((struct worker_thread *)receiver)->worker;
+    struct plan *plan = container_of(item, struct plan_item, item)->plan;
+    free(container_of(item, struct plan_item, item));
+    struct chunk_set *chunks;
+    struct err err;
+    if (chunk_set_new(w, plan, &chunks, &err) < 0) { /* it compiled in the main thread: memory is short */
+        log_error("reload_failed", "worker=%u why=%s", w->index, log_quote(err.text));
+        plan_unref(plan);
+        return;
+    }
+    chunk_set_unref(w, w->chunks);
+    plan_unref(w->plan);
+    w->plan = plan;
+    w->chunks = chunks;
+    sessions_adopt_plan(w);
+}
+
+void worker_set_plan(struct worker_thread *t, struct plan *plan) {
+    struct plan_item *item = malloc(sizeof *item);
+    MUST(item);
+    *item = (struct plan_item){{.deliver = on_plan}, plan_ref(plan)};
+    inbox_post(&t->worker.loop.inbox, &item->item);
+}
+
+/* ---- the loop ---- */
+
+static void on_accept(void *owner, int fd, const struct sockaddr *peer) {
+    session_new(owner, fd, peer);
+}
+
+static void on_recorder(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    sessions_recorder_ready(arg);
+}
+
+static void on_tick(void *receiver) {
+    struct worker_thread *t = receiver;
+    sessions_tick(&t->worker);
+    struct loop *loop = &t->worker.loop;
+    if (!t->worker.stopping)
+        return;
+    if (sessions_any(&t->worker))
+        t->idle_ms = loop->now_ms;
+    bool waited = loop->now_ms - t->idle_ms >= LINGER_AT_STOP_MS || list_empty(&loop->lingering);
+    if (t->hurry || (waited && !sessions_any(&t->worker)))
+        loop_stop(loop);
+}
+
+int worker_init(struct worker_thread *t, unsigned index, struct plan *plan, SSL_CTX *tls, struct shared *shared,
+                struct resolver *resolver, struct recorder *recorder, int listen_fd, struct err *err) {
+    struct worker *w = &t->worker;
+    *t = (struct worker_thread){.worker = {.index = index, .shared = shared, .tls = tls, .resolver = resolver,
+                                           .recorder = recorder, .build_chains = chains_build}};
+    for (size_t i = 0; i < SESSION_STATE_COUNT; i++)
+        list_init(&w->states[i]);
+    list_init(&w->waiting_for_recorder);
+    uint64_t seed = plan->config->websocket.seed;
+    rng_init(&w->rng, seed ? seed + index : 0);
+    w->plan = plan_ref(plan);
+    if (loop_init(&w->loop, t) < 0) {
+        plan_unref(w->plan);
+        close(listen_fd);
+        return err_set(err, MF_ENOMEM, "no memory for a worker");
+    }
+    w->loop.on_tick = on_tick;
+    w->port = recorder_port(recorder, index, &w->metrics);
+    w->port_event = event_new(w->loop.base, record_port_fd(w->port), EV_READ | EV_PERSIST, on_recorder, w);
+    t->listener = listener_new(&w->loop, listen_fd, &w->metrics, on_accept, w);
+    int rc = chunk_set_new(w, plan, &w->chunks, err);
+    if (rc == MF_OK && (!w->port_event || event_add(w->port_event, NULL) < 0 || !t->listener))
+        rc = err_set(err, MF_ENOMEM, "no memory for a worker");
+    if (rc < 0)
+        worker_fini(t);
+    return rc;
+}
+
+static void *run(void *arg) {
+    struct worker_thread *t = arg;
+    char name[16];
+    snprintf(name, sizeof name, "mf-worker-%u", t->worker.index);
+    pthread_setname_np(pthread_self(), name);
+    loop_run(&t->worker.loop);
+    const uint64_t one = 1;
+    ssize_t ignored = write(t->ended_fd, &one, sizeof one);
+    (void)ignored;
+    return NULL;
+}
+
+int worker_start(struct worker_thread *t, int ended_fd) {
+    t->ended_fd = ended_fd;
+    t->started = pthread_create(&t->thread, NULL, run, t) == 0;
+    return t->started ? MF_OK : MF_ENOMEM;
+}
+
+void worker_join(struct worker_thread *t) {
+    if (t->started)
+        pthread_join(t->thread, NULL);
+    t->started = false;
+}
+
+void worker_fini(struct worker_thread *t) {
+    struct worker *w = &t->worker;
+    sessions_shut_down(w, true);
+    listener_free(t->listener);
+    t->listener = NULL; /* mail that nobody has read is still to come, out of loop_fini() */
+    if (w->port_event)
+        event_free(w->port_event);
+    loop_fini(&w->loop);
+    chunk_set_unref(w, w->chunks);
+    script_vm_free(w->vm);
+    for (size_t i = 0; i < ARRAY_LEN(w->outboxes); i++)
+        buf_fini(&w->outboxes[i].made);
+    buf_fini(&w->scratch_message);
+    plan_unref(w->plan);
+}

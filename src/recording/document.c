@@ -1,0 +1,348 @@
+#include "recording/document.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+/* Items of one array of the document. */
+struct items {
+    struct cursor cursor;
+    struct parse parse;
+    bool first;
+    enum { ITEMS_OPEN, ITEMS_CLOSED, ITEMS_CUT } state;
+    bool ready; /* `next` was read and is not given out yet */
+    size_t taken;
+    struct session_event next;
+};
+
+struct document {
+    char *path;
+    bool has_recording, recording_given;
+    struct session_event recording; /* from the metadata; its strings are below */
+    char generator[128];
+    struct items messages, connections;
+    bool has_connections;
+    uint64_t given; /* messages */
+    bool truncated;
+};
+
+/* --- the way to an array --- */
+
+/* Passes members of the object that the cursor is in until one has this name: 1, with *found false when the object
+ * ended first. */
+static int find_member(struct cursor *c, const char *name, bool *first, bool *found, struct err *err) {
+    for (;;) {
+        char is[64];
+        int rc = cursor_next(c, '}', first, found, err);
+        if (rc <= 0 || !*found)
+            return rc;
+        rc = cursor_name(c, is, sizeof is, err);
+        if (rc <= 0 || !strcmp(is, name))
+            return rc;
+        rc = cursor_skip(c, err);
+        if (rc <= 0)
+            return rc;
+    }
+}
+
+/* UTF-8's byte order mark, which some editors put in front. */
+static int pass_bom(struct cursor *c, struct err *err) {
+    uint8_t first;
+    int rc = cursor_peek(c, &first, err);
+    if (rc > 0 && first == 0xef && c->text.len - c->at >= 3 && !memcmp(c->text.data + c->at, "\xef\xbb\xbf", 3))
+        c->at += 3;
+    return rc;
+}
+
+static int enter_document(struct cursor *c, const char *path, struct err *err) {
+    int rc = cursor_open(c, path, err);
+    if (rc < 0)
+        return rc;
+    rc = pass_bom(c, err);
+    return rc > 0 ? cursor_enter(c, '{', err) : rc;
+}
+
+/* --- metadata --- */
+
+static int take_recorded_at(struct document *d, struct cursor *c, struct err *err) {
+    const uint8_t *text;
+    size_t len;
+    int rc = cursor_take(c, &text, &len, err);
+    if (rc <= 0)
+        return rc;
+    char when[64];
+    bool ok = len >= 2 && len < sizeof when && text[0] == '"';
+    if (ok) {
+        memcpy(when, text + 1, len - 2);
+        when[len - 2] = '\0';
+        ok = parse_rfc3339(when, &d->recording.recorded_at_us);
+    }
+    if (!ok && (len != 4 || memcmp(text, "null", 4) != 0))
+        return cursor_fail(c, err, "expected a time such as \"2024-01-15T10:30:00Z\" for \"recorded_at\"");
+    d->has_recording = ok;
+    cursor_taken(c, len);
+    return 1;
+}
+
+static int take_generator(struct document *d, struct cursor *c, struct err *err) {
+    const uint8_t *text;
+    size_t len;
+    int rc = cursor_take(c, &text, &len, err);
+    if (rc <= 0)
+        return rc;
+    /* Only what needs no unescaping: this is ours, or a remark. */
+    bool plain = len >= 2 && len - 2 < sizeof d->generator && text[0] == '"' && !memchr(text, '\\', len);
+    for (size_t i = 1; plain && i < len - 1; i++)
+        plain = text[i] >= 0x20 && text[i] < 0x7f;
+    if (plain) {
+        memcpy(d->generator, text + 1, len - 2);
+        d->generator[len - 2] = '\0';
+        d->recording.generator = d->generator;
+    }
+    cursor_taken(c, len);
+    return 1;
+}
+
+static int read_metadata(struct document *d, struct cursor *c, struct err *err) {
+    bool first = true, more;
+    int rc = cursor_enter(c, '{', err);
+    while (rc > 0 && (rc = cursor_next(c, '}', &first, &more, err)) > 0 && more) {
+        char name[64];
+        rc = cursor_name(c, name, sizeof name, err);
+        if (rc <= 0)
+            break;
+        if (!strcmp(name, "recorded_at"))
+            rc = take_recorded_at(d, c, err);
+        else if (!strcmp(name, "generator"))
+            rc = take_generator(d, c, err);
+        else
+            rc = cursor_skip(c, err);
+    }
+    return rc;
+}
+
+static int look_at_metadata(struct document *d, struct err *err) {
+    struct cursor c;
+    bool first = true, found;
+    int rc = enter_document(&c, d->path, err);
+    if (rc > 0)
+        rc = find_member(&c, "metadata", &first, &found, err);
+    if (rc > 0 && found)
+        rc = read_metadata(d, &c, err);
+    cursor_close(&c);
+    return rc < 0 ? rc : MF_OK; /* that it is cut is found again with the messages */
+}
+
+/* --- items --- */
+
+static void items_close(struct items *it) {
+    cursor_close(&it->cursor);
+    parse_fini(&it->parse);
+}
+
+/* Passes the last item's text, which `next` does not need any more. */
+static int items_pass(struct items *it, bool *more, struct err *err) {
+    cursor_taken(&it->cursor, it->taken);
+    it->taken = 0;
+    return cursor_next(&it->cursor, ']', &it->first, more, err);
+}
+
+/* Reads the next item into it->next; at the array's end the state says so. 0 or negative. */
+static int items_read(struct items *it, struct err *err) {
+    bool more;
+    size_t len;
+    const uint8_t *text;
+    if (it->state != ITEMS_OPEN || it->ready)
+        return MF_OK;
+    int rc = items_pass(it, &more, err);
+    if (rc > 0 && !more) {
+        it->state = ITEMS_CLOSED;
+        return MF_OK;
+    }
+    if (rc > 0)
+        rc = cursor_take(&it->cursor, &text, &len, err);
+    if (rc == 0)
+        it->state = ITEMS_CUT;
+    if (rc <= 0)
+        return rc;
+    rc = parse_event(&it->parse, text, len, &it->next, err);
+    if (rc < 0) {
+        cursor_place(&it->cursor, err);
+        return rc;
+    }
+    it->taken = len;
+    it->ready = true;
+    if (!it->next.connection && it->next.type != EVENT_RECORDING)
+        it->next.connection = DOCUMENT_CONNECTION;
+    return MF_OK;
+}
+
+static int open_messages(struct document *d, struct err *err) {
+    struct cursor *c = &d->messages.cursor;
+    bool first = true, found = false;
+    d->messages.first = true;
+    int rc = enter_document(c, d->path, err);
+    if (rc > 0)
+        rc = find_member(c, "messages", &first, &found, err);
+    if (rc > 0 && !found)
+        rc = cursor_fail(c, err, "expected a member \"messages\" in the document");
+    if (rc > 0)
+        rc = cursor_enter(c, '[', err);
+    if (rc == 0)
+        d->messages.state = ITEMS_CUT;
+    return rc < 0 ? rc : MF_OK;
+}
+
+/* A document of another program may have something else by this name, or nothing. */
+static int open_connections(struct document *d, struct err *err) {
+    struct cursor *c = &d->connections.cursor;
+    bool first = true, found = false;
+    uint8_t bracket = 0;
+    d->connections.first = true;
+    d->connections.state = ITEMS_CLOSED;
+    int rc = enter_document(c, d->path, err);
+    if (rc > 0)
+        rc = find_member(c, "metadata", &first, &found, err);
+    if (rc > 0 && found && (rc = cursor_enter(c, '{', err)) > 0) {
+        first = true;
+        rc = find_member(c, "connections", &first, &found, err);
+    }
+    if (rc > 0 && found)
+        rc = cursor_peek(c, &bracket, err);
+    if (rc > 0 && bracket == '[') {
+        cursor_pass(c);
+        d->connections.state = ITEMS_OPEN;
+    }
+    return rc < 0 ? rc : MF_OK;
+}
+
+/* --- the document --- */
+
+int document_open(const char *path, struct document **out, struct err *err) {
+    struct document *d = calloc(1, sizeof *d);
+    if (!d || !(d->path = strdup(path))) {
+        free(d);
+        return err_set(err, MF_ENOMEM, "out of memory");
+    }
+    d->messages.cursor.in.fd = d->connections.cursor.in.fd = -1;
+    int rc = document_rewind(d, err);
+    if (rc < 0)
+        document_close(d);
+    else
+        *out = d;
+    return rc;
+}
+
+void document_close(struct document *d) {
+    if (!d)
+        return;
+    items_close(&d->messages);
+    items_close(&d->connections);
+    free(d->path);
+    free(d);
+}
+
+int document_rewind(struct document *d, struct err *err) {
+    items_close(&d->messages);
+    items_close(&d->connections);
+    d->messages = d->connections = (struct items){0};
+    d->given = 0;
+    d->recording_given = d->truncated = d->has_recording = false;
+    d->recording = (struct session_event){.type = EVENT_RECORDING, .fin = true, .version = SESSION_FILE_VERSION};
+    int rc = look_at_metadata(d, err);
+    if (rc == MF_OK)
+        rc = open_connections(d, err);
+    if (rc == MF_OK)
+        rc = open_messages(d, err);
+    return rc;
+}
+
+static int give(struct items *it, struct session_event *e) {
+    it->ready = false;
+    *e = it->next;
+    return 1;
+}
+
+/* What follows the messages: other members, the closing bracket, nothing. */
+static int read_tail(struct document *d, struct err *err) {
+    struct cursor *c = &d->messages.cursor;
+    bool first = false, found;
+    uint8_t byte;
+    int rc = find_member(c, "messages", &first, &found, err);
+    if (rc > 0 && found)
+        return cursor_fail(c, err, "expected \"messages\" once");
+    if (rc > 0 && cursor_peek(c, &byte, err) > 0)
+        return cursor_fail(c, err, "expected nothing after the document");
+    d->truncated = rc == 0;
+    return rc < 0 ? rc : MF_OK;
+}
+
+int document_next(struct document *d, struct session_event *e, struct err *err) {
+    if (d->has_recording && !d->recording_given) {
+        d->recording_given = true;
+        *e = d->recording;
+        return 1;
+    }
+    struct items *m = &d->messages, *o = &d->connections;
+    int rc = items_read(m, err);
+    if (rc == MF_OK && m->state != ITEMS_CUT)
+        rc = items_read(o, err);
+    if (rc < 0)
+        return rc;
+    /* At the messages' end everything else has its turn, whatever place it names; but not where they were cut. */
+    if (o->ready && m->state != ITEMS_CUT && (!m->ready || o->parse.before_message <= d->given))
+        return give(o, e);
+    if (m->ready) {
+        d->given++;
+        return give(m, e);
+    }
+    if (m->state == ITEMS_CUT) {
+        d->truncated = true;
+        return 0;
+    }
+    return read_tail(d, err);
+}
+
+bool document_truncated(const struct document *d) {
+    return d->truncated;
+}
+
+uint64_t document_position(const struct document *d) {
+    return input_position(&d->messages.cursor.in);
+}
+
+/* --- which form --- */
+
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+/* 1: a document's member; 0: a line's; -1: it does not tell. */
+static int tells(const char *name) {
+    static const char *const of_lines[] = {"type", "connection", "timestamp_ms", "timestamp_us", "direction", "data"};
+    if (!strcmp(name, "metadata") || !strcmp(name, "messages"))
+        return 1;
+    for (size_t i = 0; i < ARRAY_LEN(of_lines); i++)
+        if (!strcmp(name, of_lines[i]))
+            return 0;
+    return -1;
+}
+
+int document_detect(const char *path, struct err *err) {
+    struct cursor c;
+    bool first = true, more = true;
+    int verdict = -1, rc = enter_document(&c, path, err);
+    while (rc > 0 && verdict < 0 && (rc = cursor_next(&c, '}', &first, &more, err)) > 0 && more) {
+        char name[64];
+        rc = cursor_name(&c, name, sizeof name, err);
+        if (rc > 0 && (verdict = tells(name)) < 0)
+            rc = cursor_skip(&c, err);
+    }
+    cursor_close(&c);
+    if (rc < 0)
+        return rc;
+    if (verdict < 0) /* cut too early, or an object without any of those members */
+        verdict = ends_with(path, ".json") || ends_with(path, ".json.zst");
+    return verdict;
+}

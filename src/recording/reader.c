@@ -1,0 +1,247 @@
+#include "recording/reader.h"
+
+#include <stdlib.h>
+
+#include "recording/reader_private.h"
+
+_Static_assert(INPUT_PADDING >= PARSE_PADDING, "the parser reads beyond the text");
+
+#define NO_CONNECTION "*" /* of a gap that recovery leaves */
+
+/* --- opening --- */
+
+static int find_form(struct reader *r, const char *path, struct err *err) {
+    int document = document_detect(path, err);
+    if (document == MF_EINVAL && r->input.zstd)
+        document = 0; /* damaged at the very beginning: reader_next() says so, or recovers */
+    if (document < 0)
+        return document;
+    if (document)
+        r->form = r->input.zstd ? READER_DOCUMENT_ZST : READER_DOCUMENT;
+    else
+        r->form = r->input.zstd ? READER_NATIVE : READER_JSONL;
+    return MF_OK;
+}
+
+int reader_open(const char *path, struct reader **out, struct err *err) {
+    struct err ignored;
+    err = err ? err : &ignored;
+    struct reader *r = calloc(1, sizeof *r);
+    if (!r)
+        return err_set(err, MF_ENOMEM, "out of memory");
+    r->line_known = true;
+    int rc = buf_reserve(&r->text, INPUT_CHUNK + PARSE_PADDING);
+    if (rc < 0)
+        err_set(err, MF_ENOMEM, "out of memory");
+    else
+        rc = input_open(&r->input, path, err);
+    if (rc == MF_OK)
+        rc = find_form(r, path, err);
+    if (rc == MF_OK && (r->form == READER_DOCUMENT || r->form == READER_DOCUMENT_ZST))
+        rc = document_open(path, &r->document, err);
+    if (rc < 0)
+        reader_close(r);
+    else
+        *out = r;
+    return rc;
+}
+
+void reader_close(struct reader *r) {
+    if (!r)
+        return;
+    document_close(r->document);
+    input_close(&r->input);
+    parse_fini(&r->parse);
+    buf_fini(&r->text);
+    free(r);
+}
+
+enum reader_form reader_form(const struct reader *r) {
+    return r->form;
+}
+
+enum reader_end reader_ended(const struct reader *r) {
+    return r->end;
+}
+
+void reader_recover(struct reader *r, bool on) {
+    r->recover = on;
+}
+
+uint64_t reader_position(const struct reader *r) {
+    return r->document ? document_position(r->document) : input_position(&r->input);
+}
+
+uint64_t reader_size(const struct reader *r) {
+    return input_size(&r->input);
+}
+
+/* --- lines --- */
+
+static int fill(struct reader *r, struct err *err) {
+    if (r->text.len - r->at > READER_LINE_MAX)
+        return err_set_at(err, MF_ELIMIT, r->input.path, r->line_known ? r->line + 1 : 0, 0,
+                          "expected lines of at most %u MiB", READER_LINE_MAX >> 20);
+    buf_consume(&r->text, r->at);
+    r->searched -= r->at;
+    r->at = 0;
+    return input_fill(&r->input, &r->text, err);
+}
+
+/* The next line without its newline, borrowed from r->text: 1; 0 at the end, with what is left there as the line. */
+static int take_line(struct reader *r, uint8_t **line, size_t *len, struct err *err) {
+    for (;;) {
+        uint8_t *from = r->text.data + r->at, *nl = NULL;
+        if (r->searched < r->text.len)
+            nl = memchr(r->text.data + r->searched, '\n', r->text.len - r->searched);
+        if (nl) {
+            *line = from;
+            *len = (size_t)(nl - from);
+            r->at = r->searched = (size_t)(nl + 1 - r->text.data);
+            r->line++;
+            return 1;
+        }
+        r->searched = r->text.len;
+        int rc = fill(r, err);
+        if (rc < 0)
+            return rc;
+        if (rc == 0) {
+            *line = r->text.data;
+            *len = r->text.len;
+            return 0;
+        }
+    }
+}
+
+static bool is_blank(const uint8_t *line, size_t len) {
+    while (len && parse_is_space(line[len - 1]))
+        len--;
+    return len == 0;
+}
+
+static void place_error(const struct reader *r, struct err *err) {
+    int column = err->column;
+    err->line = 0;
+    if (r->line_known)
+        err_at(err, r->input.path, r->line, column);
+    else
+        err_prefix(err, "in the zstd frame at byte %llu", (unsigned long long)r->input.frame_begin);
+    err_at(err, r->input.path, 0, 0);
+}
+
+static int parse_line(struct reader *r, const uint8_t *line, size_t len, struct session_event *e, struct err *err) {
+    int rc = parse_event(&r->parse, line, len, e, err);
+    if (rc < 0)
+        return rc;
+    if (!e->connection && e->type != EVENT_RECORDING)
+        e->connection = DOCUMENT_CONNECTION;
+    r->last_us = e->type == EVENT_RECORDING ? r->last_us : e->timestamp_us;
+    return 1;
+}
+
+static int give_gap(struct reader *r, uint64_t bytes, struct session_event *e) {
+    *e = (struct session_event){
+        .type = EVENT_GAP, .connection = NO_CONNECTION, .fin = true, .timestamp_us = r->last_us, .gap_bytes = bytes};
+    return 1;
+}
+
+/* What the file ends with has no newline. It is an event if it is whole: nobody but a crash leaves out the newline, and
+ * an editor. Otherwise it stays where it is, for reader_more(). */
+static int end_of_lines(struct reader *r, const uint8_t *line, size_t len, struct session_event *e) {
+    struct err ignored;
+    size_t end = len;
+    while (end && parse_is_space(line[end - 1]))
+        end--;
+    if (end && line[end - 1] == '}') {
+        r->text.data[r->text.len] = '\0';
+        r->line++;
+        if (parse_line(r, line, len, e, &ignored) > 0) {
+            r->at = r->searched = r->text.len;
+            return 1;
+        }
+        r->line--;
+    }
+    r->ended = true;
+    r->end = end || input_torn(&r->input) || r->input.offset == 0 ? READER_END_TRUNCATED : READER_END_WHOLE;
+    return 0;
+}
+
+/* After a damaged zstd frame, or a line that cannot be held. */
+static int skip_damage(struct reader *r, struct session_event *e, struct err *err) {
+    uint64_t from = r->input.frame_begin;
+    if (!r->input.zstd)
+        return r->failed;
+    int rc = input_skip_frame(&r->input, err);
+    if (rc < 0)
+        return rc;
+    buf_reset(&r->text);
+    r->at = r->searched = 0;
+    r->line_known = false;
+    return give_gap(r, input_position(&r->input) - from, e);
+}
+
+static int next_of_lines(struct reader *r, struct session_event *e, struct err *err) {
+    uint8_t *line;
+    size_t len;
+    for (;;) {
+        int rc = take_line(r, &line, &len, err);
+        if (rc < 0)
+            return rc;
+        if (r->line <= 1 && r->line_known && len >= 3 && !memcmp(line, "\xef\xbb\xbf", 3)) {
+            line += 3; /* a byte order mark */
+            len -= 3;
+        }
+        if (rc == 0)
+            return end_of_lines(r, line, len, e);
+        if (is_blank(line, len))
+            continue;
+        rc = parse_line(r, line, len, e, err);
+        if (rc < 0 && rc != MF_ENOMEM && r->recover)
+            return give_gap(r, len, e);
+        if (rc < 0)
+            place_error(r, err);
+        return rc;
+    }
+}
+
+/* --- all forms --- */
+
+int reader_next(struct reader *r, struct session_event *e, struct err *err) {
+    struct err ignored;
+    err = err ? err : &ignored;
+    if (r->failed)
+        return err_set_at(err, r->failed, r->input.path, 0, 0, "reading failed before");
+    if (r->ended)
+        return 0;
+    int rc;
+    if (r->document) {
+        rc = document_next(r->document, e, err);
+        if (rc == 0) {
+            r->ended = true;
+            r->end = document_truncated(r->document) ? READER_END_TRUNCATED : READER_END_WHOLE;
+        }
+    } else {
+        rc = next_of_lines(r, e, err);
+        if (rc < 0 && rc != MF_ENOMEM && r->recover && r->input.zstd)
+            rc = skip_damage(r, e, err);
+    }
+    if (rc < 0)
+        r->failed = rc;
+    return rc;
+}
+
+int reader_more(struct reader *r) {
+    if (r->document || r->failed || !r->ended || input_size(&r->input) <= r->input.offset)
+        return 0;
+    r->ended = false;
+    return 1;
+}
+
+int reader_jump(struct reader *r, uint64_t offset, struct err *err) {
+    buf_reset(&r->text);
+    r->at = r->searched = 0;
+    r->line = 0;
+    r->line_known = offset == 0;
+    r->ended = false;
+    return input_seek(&r->input, offset, err);
+}

@@ -1,0 +1,370 @@
+#!/usr/bin/python3
+"""The benchmarks: our relay against others on the same upstream and load, in alternation, as ratios within one run.
+
+CPU time of the process under test is what holds on a noisy machine; throughput and latency are printed beside it.
+See README.md here for what each row means; `run.py --list` names them."""
+import argparse
+import fnmatch
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import servers
+from servers import Load, Missing, Process
+
+MIB = 1 << 20
+WORKER, WRITER = "mf-worker", "mf-writer"
+
+
+class Bench:
+    """What the rows share: the options, the scratch directory, the upstream."""
+
+    def __init__(self, options, directory):
+        self.options = options
+        self.build = pathlib.Path(options.build).resolve()
+        self.mockforge = pathlib.Path(options.mockforge).resolve() if options.mockforge else self.build / "mockforge"
+        self.directory = directory
+        self.certificate = servers.certificate(directory)
+        self.rounds = options.rounds or (2 if options.quick else 4)
+        self.seconds = options.seconds or (0.8 if options.quick else 2.0)
+        self.warmup = 0.3 if options.quick else 0.5
+        self.stall_every_ms = 1500 if options.quick else 3000
+        self.upstream = servers.free_port()
+        self.echo = Process("echo", [self.build / "bench/echo", self.upstream], servers.LOAD_CPU, directory)
+        self.echo.wait_for_port(self.upstream)
+        self.missing = {}
+
+    def start(self, relays):
+        """Starts these; what is missing is said once and left out."""
+        running = {}
+        for relay in relays:
+            try:
+                running[relay.name] = relay(self)
+            except Missing as reason:
+                if relay.name not in self.missing:
+                    print(f"  (without {relay.name}: {reason})", flush=True)
+                self.missing[relay.name] = str(reason)
+        return running
+
+    def run_load(self, relay, arguments, seconds=None, warmup=None):
+        """One sample: what the load generator counted, and the relay's CPU time meanwhile, in us a round trip."""
+        load = Load(self, relay, [*arguments, "--warmup", warmup or self.warmup, "--seconds", seconds or self.seconds])
+        before = relay.process.cpu()
+        result = load.finish()
+        after = relay.process.cpu()
+        if result["messages"] == 0:
+            raise Missing(f"no message came back in {result['seconds']:.1f} s")
+        threads = {name: used - before.get(name, 0) for name, used in after.items()}
+        count = result["messages"]
+        result["cpu_us"] = sum(threads.values()) / count * 1e6
+        result["worker_us"] = sum(t for n, t in threads.items() if n.startswith(WORKER)) / count * 1e6
+        result["writer_us"] = sum(t for n, t in threads.items() if n.startswith(WRITER)) / count * 1e6
+        result["cpu_us_mib"] = sum(threads.values()) / result["bytes"] * MIB * 1e6
+        result["rate"] = result["messages"] / result["seconds"]
+        result["rss_kib"] = relay.process.resident_kib()
+        return result
+
+    def alternate(self, relays, arguments, seconds=None, warmup=None):
+        """A B C A B C …: samples by relay's name."""
+        samples = {name: [] for name in relays}
+        for _ in range(self.rounds):
+            for name in list(relays):
+                try:
+                    samples[name].append(self.run_load(relays[name], arguments, seconds, warmup))
+                except Missing as reason:
+                    print(f"  (without {name}: {reason})", flush=True)
+                    self.missing[name] = str(reason)
+                    del relays[name], samples[name]
+        return samples
+
+
+def median(samples, field):
+    return statistics.median(sample[field] for sample in samples)
+
+
+def ratio(samples, one, other, field, other_field=None):
+    """The median over the rounds of one relay's figure to the other's in the same round."""
+    return statistics.median(a[field] / b[other_field or field] for a, b in zip(samples[one], samples[other])
+                             if b[other_field or field])
+
+
+class Table:
+    """Prints rows as they come, and keeps them for --json."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, row, what, measured, target, unit="x", at_least=False):
+        ok = measured >= target if at_least else measured <= target
+        sign = ">=" if at_least else "<="
+        print(f"  {what:<58} {measured:9.2f} {unit:<4} target {sign} {target:<6g} {'pass' if ok else 'FAIL'}", flush=True)
+        self.rows.append({"row": row, "what": what, "measured": round(measured, 3), "target": target, "unit": unit,
+                          "at_least": at_least, "pass": ok})
+
+    def information(self, row, what, measured, unit="x"):
+        print(f"  {what:<58} {measured:9.2f} {unit:<4}", flush=True)
+        self.rows.append({"row": row, "what": what, "measured": round(measured, 3), "unit": unit})
+
+    def skip(self, row, what, reason):
+        print(f"  {what:<58} not measured: {reason}", flush=True)
+        self.rows.append({"row": row, "what": what, "skipped": reason})
+
+    def samples(self, row, samples, large=False):
+        for name, list_ in samples.items():
+            if not list_:
+                continue
+            cost = f"{median(list_, 'cpu_us_mib'):8.0f} us/MiB" if large else f"{median(list_, 'cpu_us'):8.2f} us/rt"
+            split = ""
+            if any(s["writer_us"] for s in list_):
+                split = f" (worker {median(list_, 'worker_us'):.2f}, writer {median(list_, 'writer_us'):.2f})"
+            print(f"    {name:<20} {cost} {median(list_, 'rate'):10.0f} rt/s  p50 {median(list_, 'p50_us') / 1e3:7.2f} "
+                  f"p99 {median(list_, 'p99_us') / 1e3:7.2f} ms  rss {median(list_, 'rss_kib') / 1024:6.1f} MiB{split}",
+                  flush=True)
+            self.rows.append({"row": row, "relay": name, "samples": list_})
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+def against(bench, table, row, ours, relays, arguments, targets, large=False):
+    """CPU against haproxy's, with a target, and nginx's, for information."""
+    field = "cpu_us_mib" if large else "cpu_us"
+    samples = bench.alternate(relays, arguments)
+    table.samples(row, samples, large)
+    for other, target in targets.items():
+        what = f"{row}: CPU, {ours} / {other}"
+        if ours not in samples or other not in samples:
+            table.skip(row, what, bench.missing.get(ours) or bench.missing.get(other) or "it ended")
+        elif target is None:
+            table.information(row, what, ratio(samples, ours, other, field))
+        else:
+            table.add(row, what, ratio(samples, ours, other, field), target)
+
+
+def group_relay(bench, table, wanted):
+    """relay-64-w1 relay-64-w32 relay-64k relay-1m"""
+    cases = {"relay-64-w1": (["--size", 64], 1.1, False),
+             "relay-64-w32": (["--size", 64, "--window", 32], 1.0, False),
+             "relay-64k": (["--size", 65536], 0.9, True),
+             "relay-1m": (["--size", MIB], 1.0, True)}
+    with_relays(bench, [servers.Mockforge, servers.Haproxy, servers.Nginx], lambda relays: [
+        against(bench, table, row, "mockforge", relays, arguments, {"haproxy": target, "nginx": None}, large)
+        for row, (arguments, target, large) in cases.items() if wanted(row)])
+
+
+def group_record(bench, table, wanted):
+    """record-67-w1 record-67-w32 record-290-w1 record-290-w32"""
+    cases = [(f"record-{size}-w{window}", size, window) for size in (67, 290) for window in (1, 32)]
+    for row, size, window in cases:
+        if not wanted(row):
+            continue
+
+        def measure(relays, row=row, size=size, window=window):
+            samples = bench.alternate(relays, ["--corpus", f"json{size}", "--window", window])
+            table.samples(row, samples)
+            plain, recording = "mockforge", "mockforge-recording"
+            if not samples.get(plain) or not samples.get(recording):
+                table.skip(row, f"{row}: recording on / off", bench.missing.get(recording) or bench.missing.get(plain))
+            elif window == 1:
+                table.add(row, f"{row}: CPU, recording / not", ratio(samples, recording, plain, "cpu_us"), 1.25)
+            else:
+                limit = {67: 1.3, 290: 3.2}[size]
+                list_ = samples[recording]
+                table.add(row, f"{row}: worker's CPU, recording / not", ratio(samples, recording, plain, "worker_us"), 1.6)
+                table.add(row, f"{row}: worker + writer",
+                          statistics.median(s["worker_us"] + s["writer_us"] for s in list_), limit, "us")
+                table.information(row, f"{row}: CPU, recording / not", ratio(samples, recording, plain, "cpu_us"))
+        with_relays(bench, [servers.Mockforge, servers.MockforgeRecording], measure)
+
+
+def group_tls(bench, table, wanted):
+    """tls-64-w1 tls-64-w32 tls-64k"""
+    cases = {"tls-64-w1": (["--size", 64], 0.85, False),
+             "tls-64-w32": (["--size", 64, "--window", 32], None, False),
+             "tls-64k": (["--size", 65536], 0.85, True)}
+    with_relays(bench, [servers.MockforgeTls, servers.HaproxyTls, servers.NginxTls], lambda relays: [
+        against(bench, table, row, "mockforge-tls", relays, arguments, {"haproxy-tls": target, "nginx-tls": None}, large)
+        for row, (arguments, target, large) in cases.items() if wanted(row)])
+
+
+def group_idle(bench, table, wanted):
+    """idle idle-tls"""
+    count = 2000 if bench.options.quick else servers.CONNECTIONS
+    plain = [servers.Mockforge, servers.Haproxy, servers.Nginx]
+    tls = [servers.MockforgeTls, servers.HaproxyTls, servers.NginxTls]
+    for row, relays in {"idle": plain, "idle-tls": tls}.items():
+        if not wanted(row):
+            continue
+        for relay in relays:
+            def measure(running, row=row, relay=relay):
+                what = f"{row}: KiB a connection, both legs, {count} open, {relay.name}"
+                if relay.name not in running:
+                    return table.skip(row, what, bench.missing[relay.name])
+                process = running[relay.name].process
+                before = process.resident_kib()
+                try:
+                    load = Load(bench, running[relay.name], ["--idle", "--clients", count])
+                except Missing as reason:
+                    return table.skip(row, what, str(reason))
+                time.sleep(1.5)
+                each = (process.resident_kib() - before) / count
+                load.finish()
+                if relay is servers.Mockforge:
+                    table.add(row, what, each, 8, "KiB")
+                else:
+                    table.information(row, what, each, "KiB")
+            with_relays(bench, [relay], measure)
+
+
+def group_big(bench, table, wanted):
+    """big"""
+    size = (128 if bench.options.quick else 1024) * MIB
+    what = f"big: growth while one message of {size // MIB} MiB passes, recorded"
+    if not wanted("big"):
+        return
+
+    def measure(relays):
+        if not relays:
+            return table.skip("big", what, bench.missing["mockforge-recording"])
+        relay = relays["mockforge-recording"]
+        process = relay.process
+        process.forget_peak()
+        before = process.resident_kib()
+        try:
+            result = Load(bench, relay, ["--big", size]).finish()
+        except Missing as reason:
+            return table.skip("big", what, str(reason))
+        growth = (process.peak_kib() - before) / 1024
+        table.add("big", what, growth, 8, "MiB")
+        table.information("big", "big: megabytes a second", size / MIB / result["seconds"], "MB/s")
+    with_relays(bench, [servers.MockforgeRecording], measure)
+
+
+def group_stall(bench, table, wanted):
+    """stall"""
+    what = "stall: p99 while the disk stalls for 1 s / while it does not"
+    if not wanted("stall"):
+        return
+    seconds = 4 if bench.options.quick else 7
+
+    def measure(relays):
+        normal, stalled = "mockforge-recording", "mockforge-stalled"
+        if len(relays) < 2:
+            return table.skip("stall", what, bench.missing.get(normal) or bench.missing.get(stalled))
+        log = relays[stalled].stalls
+        samples = bench.alternate(relays, ["--corpus", "json290", "--rate", 4000], seconds)
+        table.samples("stall", samples)
+        stalls = len(log.read_text().splitlines()) if log.exists() else 0
+        if stalls == 0:
+            return table.skip("stall", what, "no write to the recording went through the shim")
+        table.information("stall", "stall: stalls of 1 s during the run", stalls, "")
+        table.add("stall", what, median(samples[stalled], "p99_us") / median(samples[normal], "p99_us"), 1.5)
+        table.information("stall", "stall: worst message, stalled", median(samples[stalled], "max_us") / 1e3, "ms")
+    with_relays(bench, [servers.MockforgeRecording, servers.MockforgeStalled], measure)
+
+
+def group_compare(bench, table, wanted):
+    """compare-w32 compare-w1"""
+    targets = {"compare-w32": (32, {"mitmdump": 140, "node-ws": 9, "mockttp": 9}),
+               "compare-w1": (1, {"mitmdump": 30, "node-ws": 2.4, "mockttp": 2.4})}
+    for row, (window, others) in targets.items():
+        if not wanted(row):
+            continue
+
+        def measure(relays, row=row, window=window, others=others):
+            # mitmdump needs a second to get going, and its buffers empty in bursts.
+            samples = bench.alternate(relays, ["--corpus", "json290", "--window", window], max(bench.seconds, 2), 2)
+            table.samples(row, samples)
+            for other, target in others.items():
+                what = f"{row}: CPU, {other} / mockforge-recording"
+                if not samples.get(other) or not samples.get("mockforge-recording"):
+                    table.skip(row, what, bench.missing.get(other) or bench.missing.get("mockforge-recording"))
+                else:
+                    table.add(row, what, ratio(samples, other, "mockforge-recording", "cpu_us"), target, at_least=True)
+        with_relays(bench, [servers.MockforgeRecording, servers.Mitmdump, servers.NodeWs, servers.Mockttp], measure)
+
+
+GROUPS = [group_relay, group_record, group_tls, group_idle, group_big, group_stall, group_compare]
+
+
+def with_relays(bench, relays, measure):
+    running = bench.start(relays)
+    try:
+        measure(dict(running))
+    finally:
+        for relay in running.values():
+            relay.stop()
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+def version(command):
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        return (output.stdout + output.stderr).strip().splitlines()[0]
+    except (OSError, IndexError, subprocess.TimeoutExpired):
+        return "not installed"
+
+
+def describe(bench):
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="ascii", errors="replace")
+                  if line.startswith("model name")), platform.machine())
+    path = os.environ["PATH"] + ":/usr/sbin"
+    facts = [f"{model}, {os.cpu_count()} processors, Linux {platform.release()}, load {os.getloadavg()[0]:.2f}",
+             version(["env", f"PATH={path}", "haproxy", "-v"]), version(["env", f"PATH={path}", "nginx", "-v"]),
+             version([str(bench.mockforge), "--version"])]
+    if servers.RELAY_CPU == servers.LOAD_CPU:
+        facts.append("one processor only: relay and load share it, and the figures say little")
+    print("\n".join(f"# {fact}" for fact in facts))
+    print(f"# 64 clients; medians of {bench.rounds} alternating rounds of {bench.seconds} s; rt = round trip", flush=True)
+    return facts
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build", help="where the programs were built")
+    parser.add_argument("--mockforge", help="another binary than BUILD/mockforge")
+    parser.add_argument("--quick", action="store_true", help="under two minutes: fewer, shorter rounds, no comparators")
+    parser.add_argument("--rows", default="*", help="globs, with commas: relay-*,big")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, help="of each sample")
+    parser.add_argument("--json", help="write all samples to this file")
+    parser.add_argument("--list", action="store_true", help="name the rows")
+    options = parser.parse_args()
+    if options.list:
+        for group in GROUPS:
+            print(group.__doc__)
+        return 0
+
+    def wanted(row):
+        if options.rows == "*" and options.quick:
+            return not row.startswith("compare") and row not in ("tls-64-w32", "idle-tls")
+        return any(fnmatch.fnmatch(row, glob) for glob in options.rows.split(","))
+
+    table = Table()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.build) as directory:
+        bench = Bench(options, pathlib.Path(directory).resolve())
+        try:
+            facts = describe(bench)
+            for group in GROUPS:
+                if any(wanted(row) for row in group.__doc__.split()):
+                    group(bench, table, wanted)
+        finally:
+            bench.echo.stop()
+    judged = [row for row in table.rows if "pass" in row]
+    skipped = sum("skipped" in row for row in table.rows)
+    print(f"bench: {sum(row['pass'] for row in judged)} of {len(judged)} targets met, {skipped} rows not measured, "
+          f"{time.monotonic() - started:.0f} s, load {os.getloadavg()[0]:.2f}")
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps({"machine": facts, "rows": table.rows}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
