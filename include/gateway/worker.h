@@ -25,8 +25,9 @@ MF_MUSTCHECK int worker_init(struct worker_thread *t, unsigned index, struct pla
 MF_MUSTCHECK int worker_start(struct worker_thread *t, int ended_fd);
 /* Any thread: no new sessions, 1001 to those that are open, and its thread ends when they are gone; hurry: at once. */
 void worker_stop(struct worker_thread *t, bool hurry);
-/* Any thread: from now on sessions begin with this plan, and those that are open take its transforms. */
-void worker_set_plan(struct worker_thread *t, struct plan *plan);
+/* Any thread: from its next turn on a worker's sessions begin with this plan, and those that are open take its
+ * transforms. "reloaded" is logged when all of them have it. */
+void workers_set_plan(struct worker_thread *workers, unsigned count, struct plan *plan);
 void worker_join(struct worker_thread *t);
 /* After worker_join() and after the resolver's threads have ended. */
 void worker_fini(struct worker_thread *t);

@@ -67,8 +67,7 @@ static void stop(struct gateway *g) {
 
 static void apply(struct plan *plan, void *arg) {
     struct gateway *g = arg;
-    for (unsigned i = 0; i < g->count; i++)
-        worker_set_plan(&g->workers[i], plan);
+    workers_set_plan(g->workers, g->count, plan);
     plan_unref(g->plan);
     g->plan = plan;
 }

@@ -72,7 +72,6 @@ void reloader_reload(struct reloader *r) {
     } else {
         warn_of_restart(r->running, config);
         watch_plan(r, plan);
-        log_info("reloaded", "routes=%zu", plan->count);
         r->apply(plan, r->arg);
     }
     config_unref(config);

@@ -38,34 +38,55 @@ void worker_stop(struct worker_thread *t, bool hurry) {
     inbox_post(&t->worker.loop.inbox, &stop->item);
 }
 
-struct plan_item {
-    struct inbox_item item;
-    struct plan *plan;
+/* A plan on its way to every worker. The last that has taken it says so: from that line of the log on, every new
+ * connection has it. */
+struct rollout {
+    struct plan *plan; /* counted */
+    atomic_uint left;  /* workers that have not had their item yet; who takes the last one frees all */
+    atomic_bool failed;
+    struct plan_item {
+        struct inbox_item item;
+        struct rollout *rollout;
+    } items[];
 };
 
-static void on_plan(struct inbox_item *item, void *receiver) {
-    struct worker *w = &((struct worker_thread *)receiver)->worker;
-    struct plan *plan = container_of(item, struct plan_item, item)->plan;
-    free(container_of(item, struct plan_item, item));
+static int take_plan(struct worker *w, struct plan *plan) {
     struct chunk_set *chunks;
     struct err err;
     if (chunk_set_new(w, plan, &chunks, &err) < 0) { /* it compiled in the main thread: memory is short */
         log_error("reload_failed", "worker=%u why=%s", w->index, log_quote(err.text));
-        plan_unref(plan);
-        return;
+        return MF_ENOMEM;
     }
     chunk_set_unref(w, w->chunks);
     plan_unref(w->plan);
-    w->plan = plan;
+    w->plan = plan_ref(plan);
     w->chunks = chunks;
     sessions_adopt_plan(w);
+    return MF_OK;
 }
 
-void worker_set_plan(struct worker_thread *t, struct plan *plan) {
-    struct plan_item *item = malloc(sizeof *item);
-    MUST(item);
-    *item = (struct plan_item){{.deliver = on_plan}, plan_ref(plan)};
-    inbox_post(&t->worker.loop.inbox, &item->item);
+static void on_plan(struct inbox_item *item, void *receiver) {
+    struct rollout *r = container_of(item, struct plan_item, item)->rollout;
+    if (take_plan(&((struct worker_thread *)receiver)->worker, r->plan) < 0)
+        atomic_store(&r->failed, true);
+    if (atomic_fetch_sub(&r->left, 1) > 1)
+        return;
+    if (!atomic_load(&r->failed))
+        log_info("reloaded", "routes=%zu", r->plan->count);
+    plan_unref(r->plan);
+    free(r);
+}
+
+void workers_set_plan(struct worker_thread *workers, unsigned count, struct plan *plan) {
+    struct rollout *r = malloc(sizeof *r + count * sizeof r->items[0]);
+    MUST(r);
+    r->plan = plan_ref(plan);
+    atomic_init(&r->left, count);
+    atomic_init(&r->failed, false);
+    for (unsigned i = 0; i < count; i++)
+        r->items[i] = (struct plan_item){{.deliver = on_plan}, r};
+    for (unsigned i = 0; i < count; i++)
+        inbox_post(&workers[i].worker.loop.inbox, &r->items[i].item);
 }
 
 /* ---- the loop ---- */

@@ -2,8 +2,11 @@
 #include <check.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "gateway/worker.h"
 #include "handler/handlers.h"
 
@@ -18,7 +21,7 @@ static struct shared shared;
 static void setup(void) {
     struct err err;
     const struct config_input input = {.file = "test.yaml", .text = config_text, .ignore_environment = true};
-    const struct recorder_options options = {.ports = 1};
+    const struct recorder_options options = {.ports = 2};
     ck_assert_int_eq(config_load(&input, &config, &err), MF_OK);
     ck_assert_int_eq(plan_new(config, handler_endpoints, &plan, &err), MF_OK);
     ck_assert_int_eq(recorder_new(&options, &recorder, &err), MF_OK);
@@ -32,12 +35,16 @@ static void teardown(void) {
     config_unref(config);
 }
 
-static void init(struct worker_thread *t) {
+static void init_one(struct worker_thread *t, unsigned index) {
     struct err err;
     int fd;
     struct sockaddr_storage bound;
     ck_assert_int_eq(listener_bind("127.0.0.1", 0, &fd, 1, &bound, &err), MF_OK);
-    ck_assert_int_eq(worker_init(t, 0, plan, NULL, &shared, resolver, recorder, fd, &err), MF_OK);
+    ck_assert_int_eq(worker_init(t, index, plan, NULL, &shared, resolver, recorder, fd, &err), MF_OK);
+}
+
+static void init(struct worker_thread *t) {
+    init_one(t, 0);
 }
 
 /* Its mail is read by worker_fini(), after the listener has gone. */
@@ -53,11 +60,32 @@ END_TEST
 START_TEST(reloaded_before_it_was_started) {
     struct worker_thread t;
     init(&t);
-    worker_set_plan(&t, plan);
+    workers_set_plan(&t, 1, plan);
     worker_stop(&t, false);
-    worker_set_plan(&t, plan);
+    workers_set_plan(&t, 1, plan);
     worker_join(&t);
     worker_fini(&t);
+}
+END_TEST
+
+/* Who reads "reloaded" and connects gets the new plan, whichever worker the kernel chooses. */
+START_TEST(reloaded_is_said_by_the_last_worker) {
+    struct worker_thread t[2];
+    char text[512] = {0};
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    log_set_fd(fd);
+    init_one(&t[0], 0);
+    init_one(&t[1], 1);
+    workers_set_plan(t, 2, plan);
+    inbox_deliver(&t[1].worker.loop.inbox, &t[1]);
+    ck_assert_int_eq(pread(fd, text, sizeof text - 1, 0), 0);
+    inbox_deliver(&t[0].worker.loop.inbox, &t[0]);
+    ck_assert_int_gt(pread(fd, text, sizeof text - 1, 0), 0);
+    ck_assert_ptr_nonnull(strstr(text, "reloaded routes=2"));
+    worker_fini(&t[0]);
+    worker_fini(&t[1]);
+    log_set_fd(2);
+    close(fd);
 }
 END_TEST
 
@@ -76,6 +104,7 @@ int main(void) {
     tcase_add_checked_fixture(life, setup, teardown);
     tcase_add_test(life, stopped_before_it_was_started);
     tcase_add_test(life, reloaded_before_it_was_started);
+    tcase_add_test(life, reloaded_is_said_by_the_last_worker);
     tcase_add_test(life, a_socket_that_cannot_be_listened_on);
     suite_add_tcase(suite, life);
     SRunner *runner = srunner_create(suite);
