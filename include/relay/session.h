@@ -30,6 +30,7 @@ struct session {
     struct stage sinks[2];
     struct stage *client_door; /* what stands last before the client: its tap, or the sink */
     struct capture *capture; /* NULL: not recorded */
+    struct script_env *env;  /* what scripts know of this connection, the same for both directions; NULL: none has run yet */
     const struct headers *response_fields; /* of the upstream's 101, borrowed while the session opens */
 
     /* state */
@@ -67,6 +68,9 @@ void session_refuse(struct session *s, int status, const char *why, const struct
 void session_on_fragment(struct session *s, struct peer *from, struct fragment *f);
 /* For endpoints: a fragment for the client, through the chain. */
 void session_from_endpoint(struct session *s, struct fragment *f);
+/* The environment that this connection's scripts run in, made for the first of them. The worker has a script_vm. */
+MF_MUSTCHECK int session_script_env(struct session *s, struct script_env **out);
+
 /* For mocks: one whole message or control frame for the client, through the chain. */
 void session_send(struct session *s, uint8_t opcode, const void *payload, size_t len);
 /* For mocks: answers ping and close as an endpoint must (RFC 6455 sections 5.5.1, 5.5.2). true: it was one of them, or a pong. */

@@ -48,6 +48,9 @@ static void finish(struct session *s) {
     s->capture = NULL;
     free_chain(s, FROM_CLIENT);
     free_chain(s, TO_CLIENT);
+    if (s->env)
+        script_env_free(w->vm, s->env);
+    s->env = NULL;
     if (was_open)
         log_end(s);
     if (s->counted) {

@@ -12,7 +12,6 @@ struct transform {
     enum direction direction;
     struct chunk_set *set;      /* counted */
     struct script_chunk *chunk; /* for the message under way; NULL: the route has no transform, it streams through */
-    struct script_env *env;     /* made for the first message that is transformed */
     struct assembler assembler;
 };
 
@@ -25,7 +24,8 @@ static int choose(struct transform *t) {
         t->set = chunk_set_ref(w->chunks);
     }
     t->chunk = t->set->items[s->route->index * 2 + t->direction];
-    return t->chunk && !t->env ? script_env_new(w->vm, &s->connection, &t->env) : MF_OK;
+    struct script_env *env;
+    return t->chunk ? session_script_env(s, &env) : MF_OK;
 }
 
 static void pass_whole(struct stage *stage, const struct fragment *like, uint8_t opcode, const struct buf *data) {
@@ -53,7 +53,7 @@ static void run(struct transform *t, struct fragment *f) {
     };
     struct err err;
     bool binary = in.binary;
-    enum script_verdict verdict = script_transform(s->worker->vm, t->chunk, t->env, &in, out, &binary, &err);
+    enum script_verdict verdict = script_transform(s->worker->vm, t->chunk, s->env, &in, out, &binary, &err);
     if (verdict == SCRIPT_ERROR) {
         log_script_error(s, &err);
         verdict = s->route->config->transform.on_error == TRANSFORM_DROP ? SCRIPT_DROP : SCRIPT_UNCHANGED;
@@ -101,8 +101,6 @@ static void on_fragment(struct stage *stage, struct fragment *f) {
 static void transform_free(struct stage *stage) {
     struct transform *t = container_of(stage, struct transform, stage);
     struct worker *w = stage->session->worker;
-    if (t->env)
-        script_env_free(w->vm, t->env);
     chunk_set_unref(w, t->set);
     assembler_fini(&t->assembler);
     free(t);

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from harness import Background, mockforge
-from setting import SLOW
+from setting import REPOSITORY, SLOW
 from wire import BINARY, CONTINUATION, PING, PONG, TEXT, Frame, frame
 
 
@@ -260,6 +260,28 @@ def test_connections_do_not_share_globals_or_state(gateway, raw_upstream):
         assert its_a.recv_text() == f'{{"n":{wanted}}}'
     b.text("{}")
     assert its_b.recv_text() == '{"n":1}'
+
+
+def test_both_directions_share_the_state(gateway, raw_upstream):
+    up = raw_upstream()
+    client, server = gateway(config(up.url(), "state.n = (state.n or 0) + 1", "msg.n = state.n")).pair(up)
+    for wanted in (1, 2, 3):
+        client.text("{}")
+        server.expect(TEXT, b"{}")
+        server.text("{}")
+        assert client.recv_text() == f'{{"n":{wanted}}}'
+
+
+def test_rewritten_ids_come_back_as_the_clients_own(gateway, raw_upstream):
+    up = raw_upstream()
+    script = str(REPOSITORY / "lua/rewrite_ids.lua")
+    client, server = gateway(config(up.url(), script, script)).pair(up)
+    for own in ('"a"', "7"):
+        client.text(f'{{"id":{own},"method":"get"}}')
+        fresh = json.loads(server.recv_text())["id"]
+        assert len(fresh) == 36, fresh
+        server.text(f'{{"id":"{fresh}","result":1}}')
+        assert client.recv_text() == f'{{"id":{own},"result":1}}'
 
 
 def test_messages_that_came_with_the_heads_are_transformed(gateway, raw_upstream):
