@@ -50,6 +50,22 @@ def test_a_client_that_breaks_the_rules_and_resets(gateway, raw_upstream):
     c.finish()
 
 
+@pytest.mark.parametrize("opcode,payload", [(3, b""), (TEXT, b"\xff"), (CLOSE, b"\x03")],
+                         ids=["opcode 3", "not UTF-8", "close of 1 byte"])
+@pytest.mark.parametrize("by", ["client", "upstream"])
+def test_a_side_that_answers_a_close_with_nonsense(gateway, raw_upstream, by, opcode, payload):
+    """It will send no close frame any more: the side that began the closing does not wait for one."""
+    up = raw_upstream()
+    client, server = gateway(config(up, "close_timeout_ms: 60000")).pair(up)
+    first, second = (client, server) if by == "client" else (server, client)
+    first.close(1000, "bye")
+    second.expect_close(1000, "bye")
+    second.send_frame(opcode, payload)
+    first.expect_close(1000)
+    server.close_socket()
+    client.expect_eof()
+
+
 def test_the_answer_to_our_own_ping_goes_no_further(gateway, raw_upstream, tmp_path):
     up = raw_upstream()
     g = gateway(config(up, "ping_interval: 1"))
