@@ -84,7 +84,7 @@ static bool deliver(struct peer *p, const uint8_t *raw, size_t raw_len, const ui
     if (ws_is_control(h->opcode)) {
         if (h->opcode == WS_CLOSE && !close_allowed(p, &f))
             return false;
-        if (h->opcode == WS_PONG && p->pinged_ms && peer_is_own_pong(p, &f))
+        if (h->opcode == WS_PONG && p->has_pinged && peer_is_own_pong(p, &f))
             return true;
     } else if (p->message_opcode == WS_TEXT && !text_allowed(p, &f)) {
         return false;

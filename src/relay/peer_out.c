@@ -196,8 +196,9 @@ void peer_check(struct peer *p, uint64_t now_ms, uint64_t ping_interval_ms, uint
     if (!ping_interval_ms || p->holds || p->out_left || now_ms - p->heard_ms < ping_interval_ms)
         return;
     if (p->pinged_ms <= p->heard_ms) { /* it was heard of since, though perhaps not with a pong */
-        if (!p->pinged_ms)
+        if (!p->has_pinged) /* all of them carry the same, so that a pong is known however late it comes */
             rng_secure(p->ping, sizeof p->ping);
+        p->has_pinged = true;
         peer_send_frame(p, WS_PING, p->ping, sizeof p->ping);
         p->pinged_ms = now_ms;
         peer_flush(p);
