@@ -13,6 +13,9 @@ char *ws_accept(const char *key, char out[WS_ACCEPT_LEN]);
 /* A fresh key (section 4.1). Returns out. */
 char *ws_key(char out[WS_KEY_LEN]);
 
+/* Is `name` one of the subprotocols that these request fields offer? Compared with case (section 4.1, step 6). */
+bool ws_subprotocol_offered(const struct headers *offered, const char *name);
+
 /* Server side. Is it a WebSocket opening handshake that we can answer? 0: yes. Otherwise the HTTP status to answer
  * with: 426 for a request that asks for no upgrade or for another version, 400 for a broken handshake, 405 for another
  * method than GET; *why is a constant phrase. Tokens are compared without case ("Upgrade: WebSocket"). */

@@ -49,7 +49,8 @@ struct peer {
 
     /* heartbeat */
     uint64_t heard_ms, pinged_ms; /* loop time; pinged_ms: of our last ping, 0 when its pong has come */
-    uint8_t ping[PEER_PING_LEN];  /* payload of our ping, to know its pong */
+    bool has_pinged;
+    uint8_t ping[PEER_PING_LEN];  /* payload of our pings, made for the first of them, to know their pongs */
 };
 
 void peer_init(struct peer *p, struct session *session, enum leg leg, uint64_t max_message_size);

@@ -40,6 +40,7 @@ struct session {
     struct list waiting;     /* in worker->waiting_for_recorder */
     struct buf head;         /* request head, and what came behind it; empty once open */
     char *handshake_key;
+    bool asked_with_head;    /* method HEAD: what it is answered with has no content */
     enum end_reason reason;  /* once closing */
     enum end_by by;
     unsigned close_code;     /* of the first close frame; 0: none came or went */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/handshake.h"
+
 static char *first_offered(const struct session *s) {
     const char *list = headers_get(&s->connection.headers, "Sec-WebSocket-Protocol");
     if (!list)
@@ -17,7 +19,7 @@ static char *choose_subprotocol(const struct session *s) {
     if (c->subprotocols_count == 0)
         return first_offered(s);
     for (size_t i = 0; i < c->subprotocols_count; i++)
-        if (headers_has_token(&s->connection.headers, "Sec-WebSocket-Protocol", c->subprotocols[i]))
+        if (ws_subprotocol_offered(&s->connection.headers, c->subprotocols[i]))
             return strdup(c->subprotocols[i]);
     return NULL;
 }

@@ -77,7 +77,9 @@ static void on_data(struct link *link, uint8_t *data, size_t len, void *owner) {
 static void on_drained(struct link *link, void *owner) {
     (void)link;
     struct upstream *u = owner;
-    peer_hold(&u->endpoint.session->client, HOLD_BLOCKED, false);
+    struct session *s = u->endpoint.session;
+    u->peer.heard_ms = s->worker->loop.now_ms; /* who takes its output lives */
+    peer_hold(&s->client, HOLD_BLOCKED, false);
 }
 
 static void on_end(struct link *link, enum link_end end, void *owner) {

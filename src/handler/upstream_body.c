@@ -1,6 +1,7 @@
 #include "handler/upstream_body.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 static enum body_state take(struct buf *out, const uint8_t *data, size_t len) {
     buf_append(out, data, len);
@@ -43,10 +44,11 @@ static enum body_state dechunk(const struct buf *in, struct buf *out) {
 }
 
 enum body_state refusal_body(const struct headers *fields, const struct buf *in, bool ended, struct buf *out) {
-    const char *length = headers_get(fields, "Content-Length");
+    const char *length = headers_get(fields, "Content-Length"), *coding = headers_get(fields, "Transfer-Encoding");
     enum body_state state;
-    if (headers_has_token(fields, "Transfer-Encoding", "chunked")) {
-        state = dechunk(in, out);
+    if (coding) { /* what has another coding as well would need it named to the client */
+        bool chunked = headers_count(fields, "Transfer-Encoding") == 1 && !strcasecmp(coding, "chunked");
+        state = chunked ? dechunk(in, out) : BODY_BAD;
     } else if (length) {
         unsigned long long n = strtoull(length, NULL, 10); /* the head's parser has seen that it is a number */
         state = n > REFUSAL_BODY_MAX ? BODY_BAD : in->len < n ? BODY_MORE : take(out, in->data, (size_t)n);

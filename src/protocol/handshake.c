@@ -114,8 +114,7 @@ void ws_request_write(struct buf *out, const char *host, const char *target, con
 
 /* -- client side --------------------------------------------------------------------------------------------------- */
 
-/* Is `name` one of the subprotocols in our request? They are compared with case (RFC 6455 section 4.1, step 6). */
-static bool was_offered(const struct headers *offered, const char *name) {
+bool ws_subprotocol_offered(const struct headers *offered, const char *name) {
     size_t want = strlen(name);
     for (size_t i = 0; offered && i < offered->count; i++) {
         if (strcasecmp(offered->items[i].name, "Sec-WebSocket-Protocol"))
@@ -132,8 +131,10 @@ static bool was_offered(const struct headers *offered, const char *name) {
 int ws_response_check(const struct http_head *h, const char *key, const struct headers *offered, const char **why) {
     const struct headers *f = &h->headers;
     char accept[WS_ACCEPT_LEN];
-    if (h->status != 101 || h->minor != 1)
+    if (h->status != 101)
         return refuse(why, MF_EPROTO, "status other than 101");
+    if (h->minor != 1)
+        return refuse(why, MF_EPROTO, "101 in HTTP/1.0");
     if (!headers_has_token(f, "Upgrade", "websocket"))
         return refuse(why, MF_EPROTO, "no Upgrade to websocket in the 101");
     if (!headers_has_token(f, "Connection", "upgrade"))
@@ -144,7 +145,9 @@ int ws_response_check(const struct http_head *h, const char *key, const struct h
     if (headers_count(f, "Sec-WebSocket-Extensions"))
         return refuse(why, MF_EPROTO, "extension that was not offered");
     size_t subprotocols = headers_count(f, "Sec-WebSocket-Protocol");
-    if (subprotocols > 1 || (subprotocols && !was_offered(offered, headers_get(f, "Sec-WebSocket-Protocol"))))
+    if (subprotocols > 1)
+        return refuse(why, MF_EPROTO, "more than one subprotocol in the 101");
+    if (subprotocols && !ws_subprotocol_offered(offered, headers_get(f, "Sec-WebSocket-Protocol")))
         return refuse(why, MF_EPROTO, "subprotocol that was not offered");
     return MF_OK;
 }

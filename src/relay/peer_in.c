@@ -84,7 +84,7 @@ static bool deliver(struct peer *p, const uint8_t *raw, size_t raw_len, const ui
     if (ws_is_control(h->opcode)) {
         if (h->opcode == WS_CLOSE && !close_allowed(p, &f))
             return false;
-        if (h->opcode == WS_PONG && p->pinged_ms && peer_is_own_pong(p, &f))
+        if (h->opcode == WS_PONG && p->has_pinged && peer_is_own_pong(p, &f))
             return true;
     } else if (p->message_opcode == WS_TEXT && !text_allowed(p, &f)) {
         return false;
@@ -111,6 +111,15 @@ static int needed(struct peer *p, const uint8_t *at, size_t len) {
     return size;
 }
 
+/* A header that is complete is checked at once, though its control frame's payload is still to come. */
+static bool allowed_so_far(struct peer *p, int need) {
+    struct frame_rules ahead = p->rules;
+    const char *why;
+    if (need > 0 && frame_rules_check(&ahead, &p->header, &why) < 0)
+        return violation(p, END_PROTOCOL, why);
+    return true;
+}
+
 /* The start of a frame that came in an earlier read: take bytes until it can be handed on. Returns how many of data
  * were used, or -1 when reading is to stop. */
 static ssize_t feed_held(struct peer *p, const uint8_t *data, size_t len) {
@@ -126,7 +135,7 @@ static ssize_t feed_held(struct peer *p, const uint8_t *data, size_t len) {
         size_t want = need > p->held_len ? (size_t)(need - p->held_len) : 1;
         size_t take = MIN(want, len - used);
         if (take == 0)
-            return (ssize_t)used;
+            return allowed_so_far(p, need) ? (ssize_t)used : -1;
         memcpy(p->held + p->held_len, data + used, take);
         p->held_len = (uint8_t)(p->held_len + take);
         used += take;
@@ -167,13 +176,8 @@ void peer_feed(struct peer *p, const uint8_t *data, size_t len) {
             return;
         }
         if (need == 0 || (size_t)need > there) {
-            /* A header that is complete is checked at once, though its control frame's payload is still to come. */
-            struct frame_rules ahead = p->rules;
-            const char *why;
-            if (need && frame_rules_check(&ahead, &p->header, &why) < 0) {
-                violation(p, END_PROTOCOL, why);
+            if (!allowed_so_far(p, need))
                 return;
-            }
             memcpy(p->held, start, there);
             p->held_len = (uint8_t)there;
             return;

@@ -192,12 +192,14 @@ void peer_check(struct peer *p, uint64_t now_ms, uint64_t ping_interval_ms, uint
         session_end(p->session, END_SEND_TIMEOUT, by, "takes nothing that is sent to it");
         return;
     }
-    /* While we do not read from it, silence is our doing; while it is in the middle of a frame of ours, no ping fits. */
-    if (!ping_interval_ms || p->holds || p->out_left || now_ms - p->heard_ms < ping_interval_ms)
+    /* While we do not read from it, silence is our doing; while it is in the middle of a frame of ours, no ping fits;
+     * while output waits for it, a ping would only wait behind that, and whether it takes any is what tells. */
+    if (!ping_interval_ms || p->holds || blocked || p->out_left || now_ms - p->heard_ms < ping_interval_ms)
         return;
     if (p->pinged_ms <= p->heard_ms) { /* it was heard of since, though perhaps not with a pong */
-        if (!p->pinged_ms)
+        if (!p->has_pinged) /* all of them carry the same, so that a pong is known however late it comes */
             rng_secure(p->ping, sizeof p->ping);
+        p->has_pinged = true;
         peer_send_frame(p, WS_PING, p->ping, sizeof p->ping);
         p->pinged_ms = now_ms;
         peer_flush(p);

@@ -89,15 +89,32 @@ static void close_open(struct session *s, const char *detail) {
     session_flush(s);
 }
 
+/* Whoever waits for an answer to its close frame, and will get none from the other side, gets it from us (RFC 6455
+ * section 5.5.1). */
+static void answer_close(struct session *s, const struct peer *only) {
+    unsigned code = s->close_code ? s->close_code : WS_CLOSE_GOING_AWAY;
+    if (s->client.close_received && (!only || only == &s->client))
+        close_client(s, code, "");
+    if (only != &s->client && s->endpoint->type->close)
+        s->endpoint->type->close(s->endpoint, code, "");
+}
+
+/* A violation while closing: that side is given up, what is owed to the other goes on. */
+static void give_up_side(struct session *s, enum end_by by) {
+    if (by == END_BY_CLIENT)
+        peer_drop(&s->client);
+    else if (by == END_BY_UPSTREAM && s->endpoint->type->drop)
+        s->endpoint->type->drop(s->endpoint);
+    else
+        return;
+    answer_close(s, NULL);
+}
+
 void session_end(struct session *s, enum end_reason reason, enum end_by by, const char *detail) {
     if (s->state == SESSION_ENDED)
         return;
     if (s->state == SESSION_CLOSING) {
-        /* A violation while closing: that side is given up, what is owed to the other goes on. */
-        if (by == END_BY_CLIENT)
-            peer_drop(&s->client);
-        else if (by == END_BY_UPSTREAM && s->endpoint->type->drop)
-            s->endpoint->type->drop(s->endpoint);
+        give_up_side(s, by);
         return;
     }
     s->reason = reason;
@@ -112,16 +129,6 @@ void session_end(struct session *s, enum end_reason reason, enum end_by by, cons
         close_open(s, detail);
     else
         finish(s);
-}
-
-/* Whoever waits for an answer to its close frame, and will get none from the other side, gets it from us (RFC 6455
- * section 5.5.1). */
-static void answer_close(struct session *s, const struct peer *only) {
-    unsigned code = s->close_code ? s->close_code : WS_CLOSE_GOING_AWAY;
-    if (s->client.close_received && (!only || only == &s->client))
-        close_client(s, code, "");
-    if (only != &s->client && s->endpoint->type->close)
-        s->endpoint->type->close(s->endpoint, code, "");
 }
 
 bool session_closes_slowly(const struct session *s) {

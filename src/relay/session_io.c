@@ -93,6 +93,7 @@ void session_flush(struct session *s) {
 static void on_drained(struct link *link, void *owner) {
     (void)link;
     struct session *s = owner;
+    s->client.heard_ms = s->worker->loop.now_ms; /* who takes its output lives */
     if (!s->client_blocked)
         return;
     s->client_blocked = false;

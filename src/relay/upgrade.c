@@ -18,8 +18,8 @@ static void count_refusal(struct session *s, int status, const char *why) {
                 s->connection.remote_addr, status, log_quote(s->connection.path), log_quote(why));
 }
 
-static void write_refusal(struct buf *out, int status, const char *why, const struct headers *fields, const void *body,
-                          size_t body_len) {
+static void write_refusal(const struct session *s, struct buf *out, int status, const char *why,
+                          const struct headers *fields, const void *body, size_t body_len) {
     buf_printf(out, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
     for (size_t i = 0; fields && i < fields->count; i++)
         if (!ws_is_hop_header(fields, fields->items[i].name))
@@ -32,6 +32,8 @@ static void write_refusal(struct buf *out, int status, const char *why, const st
         buf_puts(out, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     buf_printf(out, "Content-Length: %zu\r\nConnection: close%s\r\n\r\n", body ? body_len : strlen(why) + 1,
                status == 426 ? ", Upgrade" : "");
+    if (s->asked_with_head) /* RFC 9110 section 9.3.2 */
+        return;
     if (body)
         buf_append(out, body, body_len);
     else
@@ -46,7 +48,7 @@ void session_refuse(struct session *s, int status, const char *why, const struct
     struct link *link = s->client.link;
     if (link) {
         struct buf out = BUF_INIT;
-        write_refusal(&out, status, why, fields, body, body_len);
+        write_refusal(s, &out, status, why, fields, body, body_len);
         const struct iovec iov = {out.data, out.len};
         bool sent = !out.failed && link_write(link, &iov, 1) == MF_OK;
         s->client.link = NULL;
@@ -202,6 +204,7 @@ static void on_data(struct link *link, uint8_t *data, size_t len, void *owner) {
     struct http_head h = {0};
     const char *why = "out of memory";
     int rc = http_request_parse(&h, (const char *)s->head.data, (size_t)size, &why);
+    s->asked_with_head = h.method && !strcmp(h.method, "HEAD");
     if (rc == MF_OK) {
         buf_consume(&s->head, (size_t)size);
         if (s->head.len == 0)

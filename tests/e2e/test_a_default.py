@@ -193,6 +193,14 @@ def test_subprotocol_of_a_mock(gateway):
     c.finish()
 
 
+@pytest.mark.parametrize("offered,agreed", [("chat, v2", "v2"), ("x, Chat", "Chat"), ("chat", None), ("x", None)])
+def test_subprotocols_of_a_route(gateway, offered, agreed):
+    """Compared with case: a client must fail when it is given one that it did not offer (RFC 6455 section 4.1)."""
+    c = gateway(ECHO + "      subprotocols: [Chat, v2]\n").client("/binary", [("Sec-WebSocket-Protocol", offered)])
+    assert c.response.get("sec-websocket-protocol") == agreed
+    c.finish()
+
+
 def test_extensions_are_not_accepted(gateway):
     c = gateway(ECHO).client("/echo", [("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")])
     assert c.response.get("sec-websocket-extensions") is None

@@ -81,6 +81,19 @@ def test_failed_at_once(g, code, raw, how):
     c.expect_failure(code)
 
 
+@pytest.mark.parametrize("cut", range(1, 6))
+@pytest.mark.parametrize("raw", [frame(PING, rsv=4, length=5), frame(PING, fin=False, length=5), frame(11, length=5),
+                                 frame(CLOSE, rsv=1, length=2)],
+                         ids=["reserved bit", "fragmented ping", "opcode 11", "rsv on a close"])
+def test_a_header_in_two_reads_is_enough(g, raw, cut):
+    """The payload of a control frame that is not allowed is not waited for, wherever its header was cut."""
+    c = g.client("/echo")
+    c.send(frame(TEXT, b"before") + raw[:cut])
+    c.expect(TEXT, b"before")  # so the first part has been read
+    c.send(raw[cut:])
+    c.expect_failure(1002)
+
+
 @pytest.mark.parametrize("path", ["/echo", "/ws"])
 @pytest.mark.parametrize("parts", [[1000], [600, 400], [0, 999, 0, 1], [1] * 1000], ids=["whole", "2", "4", "1000"])
 def test_the_limit_itself_is_allowed(g, path, parts):

@@ -62,6 +62,19 @@ def test_a_refusal_is_passed_on(gateway, raw_upstream, answer, status, body):
     g.wait_log("upstream")
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "chunked\r\nTransfer-Encoding: gzip"])
+def test_a_body_in_a_coding_that_is_not_undone_is_replaced(gateway, raw_upstream, coding):
+    """Transfer-Encoding ends here: the client would take the coded bytes for the text itself."""
+    up = raw_upstream()
+    client = gateway(relay(up.url())).ask("/proxy")
+    server = up.accept()
+    server.take_request()
+    server.send(b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: %b\r\n\r\n3\r\n\x1f\x8b\x08\r\n0\r\n\r\n" % coding.encode())
+    server.close_socket()
+    client.answered(503)
+    assert one_line(client.response.body), client.response
+
+
 def test_a_plain_200_is_no_websocket(gateway, raw_upstream):
     up = raw_upstream()
     g = gateway(relay(up.url()))

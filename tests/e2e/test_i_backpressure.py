@@ -6,7 +6,7 @@ import select
 import pytest
 from harness import Background
 from setting import SANITIZED, SLOW
-from wire import BINARY, CONTINUATION, NO_MASK, TEXT, Closed, Frame, frame, xor
+from wire import BINARY, CONTINUATION, NO_MASK, PING, TEXT, Closed, Frame, frame, xor
 
 MIB = 1 << 20
 RELAY = """
@@ -139,6 +139,28 @@ def test_a_peer_that_takes_nothing_is_dropped(gateway, raw_upstream):
     with pytest.raises((Closed, OSError)):
         while True:
             server.recv_frame()
+
+
+@pytest.mark.parametrize("towards", ["upstream", "client"])
+def test_a_slow_reader_is_not_a_dead_one(gateway, raw_upstream, towards):
+    """Its answer to a ping waits behind all that it has to read first: send_timeout_ms is for it, not ping_interval."""
+    up = raw_upstream()
+    # A transform sends whole frames, so that a ping always fits between two.
+    g = gateway(RELAY.format(up.url()).replace("ping_interval: 0", "ping_interval: 1") + """      transform:
+        incoming: return msg
+        outgoing: return msg
+""")
+    client, server = g.pair(up)
+    sender, sleeper = (client, server) if towards == "upstream" else (server, client)
+    one = frame(BINARY, b"x" * 1000, mask=NO_MASK if sender.masks else False)
+    messages = push_until_stuck(sender, one * 40_000, 0.3) // len(one)
+    assert not select.select([sender.sock], [], [], 3.5)[0], "after two intervals and more it was told of an end"
+    for _ in range(messages):
+        f = sleeper.recv_frame()
+        while f.opcode == PING:
+            sleeper.pong(f.payload)
+            f = sleeper.recv_frame()
+        assert len(f.payload) == 1000
 
 
 @pytest.mark.limit(120)

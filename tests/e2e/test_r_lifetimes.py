@@ -5,7 +5,7 @@ import time
 import pytest
 from harness import Background, eventually, wait_for_lines
 from setting import SLOW
-from wire import CLOSE, NO_MASK, PING, PONG, TEXT, Closed, frame, part
+from wire import CLOSE, NO_MASK, PING, PONG, TEXT, Closed, Frame, frame, part
 
 CONFIG = """
 websocket:
@@ -50,6 +50,22 @@ def test_a_client_that_breaks_the_rules_and_resets(gateway, raw_upstream):
     c.finish()
 
 
+@pytest.mark.parametrize("opcode,payload", [(3, b""), (TEXT, b"\xff"), (CLOSE, b"\x03")],
+                         ids=["opcode 3", "not UTF-8", "close of 1 byte"])
+@pytest.mark.parametrize("by", ["client", "upstream"])
+def test_a_side_that_answers_a_close_with_nonsense(gateway, raw_upstream, by, opcode, payload):
+    """It will send no close frame any more: the side that began the closing does not wait for one."""
+    up = raw_upstream()
+    client, server = gateway(config(up, "close_timeout_ms: 60000")).pair(up)
+    first, second = (client, server) if by == "client" else (server, client)
+    first.close(1000, "bye")
+    second.expect_close(1000, "bye")
+    second.send_frame(opcode, payload)
+    first.expect_close(1000)
+    server.close_socket()
+    client.expect_eof()
+
+
 def test_the_answer_to_our_own_ping_goes_no_further(gateway, raw_upstream, tmp_path):
     up = raw_upstream()
     g = gateway(config(up, "ping_interval: 1"))
@@ -65,6 +81,32 @@ def test_the_answer_to_our_own_ping_goes_no_further(gateway, raw_upstream, tmp_p
     client.pong(b"unsolicited")  # not ours: it goes through
     server.expect(PONG, b"unsolicited")
     part(client, server)
+
+
+def test_a_late_answer_to_our_own_ping_goes_no_further_either(gateway, raw_upstream):
+    """A client that answers two pings of ours at once, having said something in between."""
+    up = raw_upstream()
+    g = gateway(config(up, "ping_interval: 1"))
+    client, server = g.pair(up)
+
+    def serve():
+        heard = []
+        while not heard or heard[-1].payload != b"end":
+            f = server.recv_frame()
+            if f.opcode == PING:
+                server.pong(f.payload)
+            else:
+                heard.append(f)
+        return heard
+    serving = Background(serve)
+    pings = [client.recv_frame()]
+    client.text("alive")
+    pings.append(client.recv_frame())
+    for ping in pings:
+        assert ping.opcode == PING
+        client.pong(ping.payload)
+    client.text("end")
+    assert serving.join() == [Frame(TEXT, b"alive"), Frame(TEXT, b"end")]
 
 
 def test_frames_that_come_with_the_101_are_not_older_than_their_connection(gateway, raw_upstream, tmp_path):

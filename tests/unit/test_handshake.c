@@ -173,6 +173,19 @@ START_TEST(what_we_write_we_accept) {
 }
 END_TEST
 
+START_TEST(offered_subprotocols) {
+    struct headers fields = {0};
+    ck_assert_int_eq(headers_add(&fields, "Sec-WebSocket-Protocol", "chat,\tv2 , V3"), MF_OK);
+    ck_assert_int_eq(headers_add(&fields, "sec-websocket-protocol", "last"), MF_OK);
+    static const char *const offered[] = {"chat", "v2", "V3", "last"}, *const others[] = {"Chat", "v3", "cha", "chat2", "LAST"};
+    for (size_t i = 0; i < ARRAY_LEN(offered); i++)
+        ck_assert_msg(ws_subprotocol_offered(&fields, offered[i]), "%s", offered[i]);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        ck_assert_msg(!ws_subprotocol_offered(&fields, others[i]), "%s", others[i]);
+    headers_fini(&fields);
+}
+END_TEST
+
 /* A template can put what a client sent into a field: it stays one field. */
 START_TEST(values_cannot_add_fields) {
     struct headers fields = {0};
@@ -215,6 +228,7 @@ int main(void) {
     tcase_add_loop_test(tc, request_check, 0, ARRAY_LEN(requests));
     tcase_add_loop_test(tc, response_check, 0, ARRAY_LEN(responses));
     tcase_add_test(tc, what_we_write_we_accept);
+    tcase_add_test(tc, offered_subprotocols);
     tcase_add_test(tc, values_cannot_add_fields);
     tcase_add_test(tc, hop_headers);
     suite_add_tcase(suite, tc);
