@@ -91,7 +91,7 @@ replay: $(FUZZ_REPLAYS)
 
 ## e2e: end-to-end tests only (PYTEST_ARGS="-k name")
 e2e: $(BUILD)/mockforge
-	@MOCKFORGE_BIN=$(abspath $(BUILD)/mockforge) NODE_PATH=$(CURDIR)/node_modules:/usr/share/nodejs \
+	@MOCKFORGE_BIN="$(BUILD)/mockforge" NODE_PATH="$(CURDIR)/node_modules:/usr/share/nodejs" \
 		PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
 
@@ -101,23 +101,16 @@ MANDIR  = $(DESTDIR)$(PREFIX)/share/man/man1
 DATADIR = $(DESTDIR)$(PREFIX)/share/mockforge
 DOCDIR  = $(DESTDIR)$(PREFIX)/share/doc/mockforge
 install: $(BUILD)/mockforge
-	install -d $(BINDIR) $(DOCDIR) $(DATADIR)
-	install -m 755 $(BUILD)/mockforge $(BINDIR)/mockforge
-	install -d $(MANDIR)
-	$(BUILD)/mockforge man --output $(MANDIR)
-	@for folder in conf lua; do \
-		if [ -d $$folder ]; then (cd $$folder && find . -type f -exec install -D -m 644 {} $(DATADIR)/$$folder/{} \;); fi; \
-	done
-	@for sample in recordings/sample*; do \
-		if [ -e "$$sample" ]; then install -D -m 644 -t $(DATADIR)/recordings "$$sample"; fi; \
-	done
-	@if [ -d docs ]; then (cd docs && find . -type f -exec install -D -m 644 {} $(DOCDIR)/{} \;); fi
-	install -m 644 README.md $(DOCDIR)/README.md
+	install -d "$(BINDIR)" "$(DOCDIR)" "$(DATADIR)" "$(MANDIR)"
+	install -m 755 $(BUILD)/mockforge "$(BINDIR)/mockforge"
+	$(BUILD)/mockforge man --output "$(MANDIR)"
+	@find conf lua recordings/sample* -type f -exec install -D -m 644 {} "$(DATADIR)/{}" \;
+	install -m 644 docs/*.md README.md "$(DOCDIR)"
 
 ## uninstall: removes what install put there
 uninstall:
-	rm -f $(BINDIR)/mockforge $(MANDIR)/mockforge.1 $(MANDIR)/mockforge-*.1
-	rm -rf $(DATADIR) $(DOCDIR)
+	rm -f "$(BINDIR)/mockforge" "$(MANDIR)/mockforge.1" "$(MANDIR)"/mockforge-*.1
+	rm -rf "$(DATADIR)" "$(DOCDIR)"
 
 # --- compiling ------------------------------------------------------------------------------------------------------
 

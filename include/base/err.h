@@ -23,6 +23,9 @@ int err_set_at(struct err *err, enum mf_err code, const char *file, int line, in
     MF_PRINTF(6, 7);
 /* Sets the place of an error that has none yet. */
 void err_at(struct err *err, const char *file, int line, int column);
+/* Moves the place into the text: "cert.pem: cannot be read". For an error that gets another place, such as the line of
+ * the configuration that names the file. */
+void err_place_to_text(struct err *err);
 /* Puts "text: " before what err says. */
 void err_prefix(struct err *err, const char *fmt, ...) MF_PRINTF(2, 3);
 /* "file:line:column: text" into out (NUL-terminated, cut to size). Returns out. */

@@ -18,6 +18,8 @@ struct gateway_options {
     void *arg;
 };
 
+/* Would gateway_new() take this configuration? Templates, URLs, Lua, certificates. Starts nothing, writes nothing. */
+MF_MUSTCHECK int gateway_check(struct config *config, struct err *err);
 /* Binds the address, compiles the routes, opens certificates, starts the threads. On failure nothing is left behind. */
 MF_MUSTCHECK int gateway_new(struct config *config, const struct gateway_options *options, struct gateway **out,
                              struct err *err);

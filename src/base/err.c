@@ -40,6 +40,14 @@ void err_at(struct err *err, const char *file, int line, int column) {
     err->column = column;
 }
 
+void err_place_to_text(struct err *err) {
+    char whole[sizeof err->file + sizeof err->text + 32];
+    if (!err || !err->file[0])
+        return;
+    err_format(err, whole, sizeof whole);
+    err_set(err, err->code, "%s", whole);
+}
+
 void err_prefix(struct err *err, const char *fmt, ...) {
     if (!err)
         return;

@@ -10,8 +10,7 @@
 #include "cli/settings.h"
 #include "config/config.h"
 #include "config/describe.h"
-#include "handler/handlers.h"
-#include "relay/route.h"
+#include "gateway/gateway.h"
 
 static const struct cli_option load_options[] = {
     SETTINGS_SET_OPTION,
@@ -44,13 +43,11 @@ static int run_check(const struct cli_args *args) {
     if (rc != EXIT_FINE)
         return rc;
     /* Templates, URLs, certificates and Lua, too: what would keep `serve` from starting. */
-    struct plan *plan = NULL;
     struct err err;
-    if (plan_new(config, handler_endpoints, &plan, &err) < 0) {
+    if (gateway_check(config, &err) < 0) {
         config_unref(config);
         return cli_fail(EXIT_USAGE, &err);
     }
-    plan_unref(plan);
     struct buf text = BUF_INIT;
     buf_printf(&text, "%s: no errors (%zu handler%s)\n", config->source ? config->source : "defaults",
                config->websocket.routes_count, config->websocket.routes_count == 1 ? "" : "s");

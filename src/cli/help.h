@@ -41,6 +41,6 @@ struct help_exit_code {
 };
 extern const struct help_exit_code help_exit_codes[];
 
-#define HELP_TAGLINE "relay, record, replay and mock WebSocket traffic"
+#define HELP_TAGLINE "relay, record and mock WebSocket traffic"
 
 #endif

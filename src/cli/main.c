@@ -1,5 +1,7 @@
 /* The table of commands, in the order of the help text, and main(). */
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/run.h"
@@ -22,7 +24,19 @@ const struct cli_command *const cli_commands[] = {
 };
 /* clang-format on */
 
+/* Started without stdin, stdout or stderr (`>&-`), the next file or socket would get that number, and what is printed
+ * would go into it. Read-only, so that writing to it fails as it should. */
+static void fill_standard_streams(void) {
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDONLY);
+    } while (fd >= STDIN_FILENO && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv) {
+    fill_standard_streams();
     /* A socket or pipe whose reader has gone is an error of that write, not the end of the process. */
     signal(SIGPIPE, SIG_IGN);
     return cli_run(cli_commands, argc, argv);

@@ -104,7 +104,7 @@ void help_man_overview(struct buf *out, const struct cli_command *const *command
     buf_puts(out, ".SH SYNOPSIS\n\\fBmockforge\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIARGUMENT\\fR]...\n"
                   ".SH DESCRIPTION\n"
                   "mockforge stands between a WebSocket client and the API that it talks to. It relays and records\n"
-                  "real traffic, plays recordings back as a mock or as a test, and mocks what does not exist yet.\n"
+                  "real traffic, changes messages on their way where it is told to, and has simple mocks.\n"
                   ".SH COMMANDS\n");
     struct buf pages = BUF_INIT;
     for (; *commands; commands++) {

@@ -1,12 +1,16 @@
 /* `mockforge serve`: the gateway of a configuration file. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/settings.h"
 #include "gateway/gateway.h"
+#include "net/tls.h"
+#include "recording/convert.h"
 #include "template/template.h"
 
 /* A flag or option that stands for one key of the configuration. */
@@ -42,6 +46,15 @@ static const struct route_config *route_to_try(const struct config *c) {
     return best;
 }
 
+/* A document is written when its recording has ended: what can be followed until then is its journal. */
+static void name_what_grows(struct buf *file) {
+    enum session_form form;
+    if (session_form_of(buf_cstr(file), &form, NULL) < 0 || (form != SESSION_DOCUMENT && form != SESSION_DOCUMENT_ZST))
+        return;
+    file->len -= strlen(form == SESSION_DOCUMENT ? ".json" : ".json.zst");
+    buf_puts(file, ".journal.jsonl.zst");
+}
+
 /* The file that the route records to now; as its template stands where each connection has a file of its own. */
 static void recording_to_show(const struct route_config *route, struct buf *out) {
     const struct template_context ctx = {0};
@@ -55,6 +68,18 @@ static void recording_to_show(const struct route_config *route, struct buf *out)
     if (out->len == 0)
         buf_puts(out, route->record.path.text);
     template_free(path);
+    name_what_grows(out);
+}
+
+/* Clients know nothing of a certificate that we made ourselves: they are told where it is. */
+static void print_first_hint(const struct server_tls_config *tls, const char *url) {
+    char *dir = tls->enabled && !tls->cert_path ? tls_state_dir() : NULL;
+    if (dir)
+        printf("Talk to it:       SSL_CERT_FILE=%s/cert.pem python3 -m websockets %s   (or: npx wscat --no-check -c …)\n",
+               dir, url);
+    else
+        printf("Talk to it:       python3 -m websockets %s   (or: npx wscat -c …)\n", url);
+    free(dir);
 }
 
 /* What to try next, in three lines, for a person in front of a terminal. */
@@ -63,18 +88,24 @@ static void print_hints(const struct config *c, const char *address) {
     const char *scheme = c->websocket.tls.enabled ? "wss" : "ws", *path = route ? route->path : c->websocket.path;
     const char *port = strrchr(address, ':') + 1, *self = program_invocation_name;
     bool anywhere = !strncmp(address, "0.0.0.0:", 8) || !strncmp(address, "[::]:", 5);
-    struct buf file = BUF_INIT;
-    printf("Talk to it:       python3 -m websockets %s://%s%s%s   (or: npx wscat -c …)\n", scheme,
-           anywhere ? "127.0.0.1:" : "", anywhere ? port : address, path);
+    struct buf file = BUF_INIT, url = BUF_INIT;
+    buf_printf(&url, "%s://%s%s%s", scheme, anywhere ? "127.0.0.1:" : "", anywhere ? port : address, path);
+    print_first_hint(&c->websocket.tls, buf_cstr(&url));
     if (route && route->record.enabled) {
         recording_to_show(route, &file);
         printf("See what passed:  %s ws show --follow %s\n", self, buf_cstr(&file));
     } else {
         printf("Look at the file: %s config print%s%s\n", self, c->source ? " " : "", c->source ? c->source : "");
     }
-    printf("Record your API:  %s ws record --upstream wss://api.example.com/ws --output session.jsonl.zst\n", self);
-    fflush(stdout);
+    /* On a port of its own: this gateway has the usual one. */
+    printf("Record your API:  %s ws record --listen :0 --upstream wss://api.example.com/ws --output session.jsonl.zst\n",
+           self);
+    if (fflush(stdout) != 0) { /* nobody to try anything: no failure of the gateway */
+        __fpurge(stdout);
+        clearerr(stdout);
+    }
     buf_fini(&file);
+    buf_fini(&url);
 }
 
 static int serve(const struct config_input *input, struct config *config, bool quiet) {
@@ -134,7 +165,7 @@ const struct cli_command cli_serve = {
         "    mockforge serve --websocket\n"
         "    mockforge serve --websocket --ws-path /api/realtime\n"
         "    mockforge serve --config mockforge.yaml --ws-tls\n"
-        "    mockforge serve -c conf/mockforge.yaml --set websocket.handlers[/proxy].upstream=wss://api.example.com/ws\n",
+        "    mockforge serve -c conf/mockforge.yaml --set 'websocket.handlers[/proxy].upstream=wss://api.example.com/ws'\n",
     .options = options,
     .run = run,
 };

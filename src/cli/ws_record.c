@@ -135,6 +135,10 @@ static void print_result(const struct progress *p) {
     char file[32];
     print_size(file, sizeof file, m[METRIC_RECORDED_FILE_BYTES]);
     cli_status(NULL);
+    if (!m[METRIC_RECORDED_FILE_BYTES]) {
+        fprintf(stderr, "nothing was recorded, there is no new file\n");
+        return;
+    }
     fprintf(stderr, "%" PRIu64 " messages of %" PRIu64 " connections recorded to %s\n", m[METRIC_RECORDED_FRAMES],
             m[METRIC_CONNECTIONS_TOTAL], p->output);
     if (m[METRIC_RECORD_DROPPED])
@@ -186,7 +190,7 @@ static const struct cli_option options[] = {
     {.name = "path", .argument = "GLOB", .help = "Record only connections whose path matches; the others are relayed"},
     {.name = "exclude-ping", .help = "Leave ping and pong frames out"},
     {.name = "listen", .letter = 'l', .argument = "ADDRESS:PORT",
-     .help = "Where clients connect (with --upstream: 127.0.0.1:8080)"},
+     .help = "Where clients connect (with --upstream: 127.0.0.1:8080); port 0 takes a free one"},
     {.name = "upstream-ca", .argument = "FILE", .help = "Verify the upstream's certificate with this CA (PEM)"},
     {.name = "insecure", .help = "Do not verify the upstream's certificate"},
     {.name = "log-level", .argument = "LEVEL", .help = "debug, info, warn or error"},

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,7 +35,7 @@ struct show {
     struct show_style style;
     bool json, follow;
     struct buf out;
-    bool unread; /* nobody reads our output any more */
+    int write_error; /* errno of stdout; EPIPE: whoever read it has seen enough */
     uint64_t shown;
 };
 
@@ -51,7 +52,7 @@ static const struct cli_option options[] = {
     {.name = "full", .help = "Whole messages, however long"},
     {.name = "json", .help = "The native form's JSON lines"},
     {.name = "recover", .help = "Go on behind what is damaged in the file; a gap stands in its place"},
-    {.name = "follow", .letter = 'f', .help = "Go on while the file grows, until interrupted"},
+    {.name = "follow", .letter = 'f', .help = "Go on while the file grows, until interrupted; wait for it when there is none yet"},
     {0},
 };
 /* clang-format on */
@@ -152,12 +153,12 @@ static bool passes(const struct filter *f, const struct session_event *e) {
 
 static void flush(struct show *s) {
     size_t done = 0;
-    while (done < s->out.len && !s->unread) {
+    while (done < s->out.len && !s->write_error) {
         ssize_t n = write(STDOUT_FILENO, s->out.data + done, s->out.len - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            s->unread = true;
+            s->write_error = errno;
         else
             done += (size_t)n;
     }
@@ -178,7 +179,21 @@ static int show_event(struct show *s, const struct session_event *e, struct err 
 }
 
 static bool is_done(const struct show *s) {
-    return s->unread || s->shown >= s->filter.limit;
+    return s->write_error || s->shown >= s->filter.limit;
+}
+
+static void wait_a_little(void) {
+    struct timespec pause = {0, FOLLOW_EVERY_NS};
+    nanosleep(&pause, NULL);
+}
+
+/* A recording has no file before its first connection; who follows it may come earlier. */
+static void wait_for_file(const char *path) {
+    if (access(path, F_OK) == 0 || errno != ENOENT)
+        return;
+    fprintf(stderr, "mockforge ws show: waiting for %s\n", path);
+    while (access(path, F_OK) < 0 && errno == ENOENT)
+        wait_a_little();
 }
 
 /* Up to the file's end as it is now, or to what was asked for. */
@@ -195,6 +210,8 @@ static int show_events(struct show *s, struct reader *r, bool *done, struct err 
             break;
     }
     flush(s);
+    if (rc >= 0 && s->write_error && s->write_error != EPIPE)
+        return err_set(err, MF_EIO, "cannot write to stdout: %s", strerror(s->write_error));
     return rc < 0 ? rc : MF_OK;
 }
 
@@ -205,8 +222,7 @@ static int show_all(struct show *s, struct reader *r, struct err *err) {
         if (reader_more(r)) {
             rc = show_events(s, r, &done, err);
         } else {
-            struct timespec pause = {0, FOLLOW_EVERY_NS};
-            nanosleep(&pause, NULL);
+            wait_a_little();
         }
     }
     if (rc == MF_OK && !done && reader_ended(r) == READER_END_TRUNCATED)
@@ -226,6 +242,8 @@ static int run(const struct cli_args *args) {
     s.style = (struct show_style){.colour = cli_colour(STDOUT_FILENO),
                                   .full = !terminal || cli_flag(args, "full"),
                                   .width = ui_width(STDOUT_FILENO)};
+    if (s.follow)
+        wait_for_file(cli_operand(args, 0));
     int rc = reader_open(cli_operand(args, 0), &r, &err);
     if (rc == MF_OK && s.follow && (reader_form(r) == READER_DOCUMENT || reader_form(r) == READER_DOCUMENT_ZST)) {
         reader_close(r);

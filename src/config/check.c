@@ -31,6 +31,16 @@ const char *check_token(const char *text) {
                                               : "is not a name that HTTP allows (letters, digits, - and the like)";
 }
 
+const char *check_upstream_header(const char *text) {
+    static const char *const ours[] = {
+        "Connection", "Upgrade", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Content-Length", "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version", "Sec-WebSocket-Extensions", "Sec-WebSocket-Accept"};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        if (!strcasecmp(text, ours[i]))
+            return "belongs to the opening handshake itself, which mockforge writes";
+    return check_token(text);
+}
+
 const char *check_bearer(const char *text) {
     if (!*text)
         return "is empty";

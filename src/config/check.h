@@ -12,6 +12,7 @@ const char *check_route_path(const char *text);
 const char *check_path_filter(const char *text);
 const char *check_upstream(const char *text);
 const char *check_token(const char *text);
+const char *check_upstream_header(const char *text);
 const char *check_bearer(const char *text);
 
 /* For the list of handlers: a route's `record` begins as `websocket.record`. */

@@ -126,7 +126,7 @@ static const struct option_table upstream_tls_table = {
 
 static const struct option on_connect_rows[] = {
     {"headers", OPTION_HEADERS, ROW(route_config, headers), COUNT(route_config, headers_count), RANGE(0, 256),
-     .wrong = check_token,
+     .wrong = check_upstream_header,
      .help = "Header fields for the upstream's opening handshake, in place of the client's of the same name. Values "
              "are templates: `\"Bearer {{env.API_TOKEN}}\"`."},
 };

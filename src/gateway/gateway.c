@@ -164,18 +164,41 @@ static void gateway_free(struct gateway *g) {
     free(g);
 }
 
-static int open_tls(struct gateway *g, const struct server_tls_config *config, struct err *err) {
-    if (!config->enabled)
+static int server_context(const struct config *config, const char *state_dir, SSL_CTX **out,
+                          char fingerprint[TLS_FINGERPRINT_LEN], bool *self_signed, struct err *err) {
+    int rc = tls_server_context(&config->websocket.tls, state_dir, out, fingerprint, self_signed, err);
+    if (rc < 0) {
+        err_place_to_text(err);
+        err_prefix(err, "websocket.tls");
+        err_at(err, config->source, 0, 0);
+    }
+    return rc;
+}
+
+static int open_tls(struct gateway *g, const struct config *config, struct err *err) {
+    if (!config->websocket.tls.enabled)
         return MF_OK;
     char fingerprint[TLS_FINGERPRINT_LEN];
     bool self_signed = false;
     char *state_dir = tls_state_dir();
-    int rc = state_dir ? tls_server_context(config, state_dir, &g->tls, fingerprint, &self_signed, err)
+    int rc = state_dir ? server_context(config, state_dir, &g->tls, fingerprint, &self_signed, err)
                        : err_set(err, MF_ENOMEM, "out of memory");
     if (rc == MF_OK)
         log_info("certificate", "kind=%s sha256=%s%s%s", self_signed ? "self-signed" : "given", fingerprint,
                  self_signed ? " directory=" : "", self_signed ? state_dir : "");
     free(state_dir);
+    return rc;
+}
+
+int gateway_check(struct config *config, struct err *err) {
+    const struct server_tls_config *tls = &config->websocket.tls;
+    struct plan *plan = NULL;
+    SSL_CTX *ctx = NULL;
+    int rc = plan_new(config, handler_endpoints, &plan, err);
+    if (rc == MF_OK && tls->enabled && tls->cert_path) /* one of our own would be made */
+        rc = server_context(config, "", &ctx, NULL, NULL, err);
+    SSL_CTX_free(ctx);
+    plan_unref(plan);
     return rc;
 }
 
@@ -228,7 +251,7 @@ static int start(struct gateway *g, struct config *config, struct err *err) {
     if (rc == MF_OK)
         rc = plan_check_recordings(g->plan, err);
     if (rc == MF_OK)
-        rc = open_tls(g, &config->websocket.tls, err);
+        rc = open_tls(g, config, err);
     if (rc == MF_OK)
         rc = watch_signals(g, err);
     if (rc == MF_OK)

@@ -34,10 +34,11 @@ static int set_templated(struct session *s, struct headers *fields, struct buf *
     return rc;
 }
 
-/* The upstream's path, then what "**" stood for; both queries. */
+/* The upstream's path, then what "**" stood for; both queries. A client whose URL has no path asks for "/", which adds
+ * nothing; in "/socket.io/" the last slash is the path's own. */
 static void append_target(const struct session *s, struct buf *out) {
     const struct url *url = &s->route->url;
-    const char *suffix = strcmp(s->path_suffix, "/") ? s->path_suffix : "";
+    const char *suffix = strcmp(s->connection.path, "/") ? s->path_suffix : "";
     size_t base = strlen(url->path);
     if (*suffix && base && url->path[base - 1] == '/')
         base--;

@@ -83,9 +83,10 @@ int listener_bind(const char *host, uint16_t port, int *fds, unsigned count, str
     freeaddrinfo(found);
     if (rc < 0)
         return err_set(err, MF_EIO, "cannot listen on %s port %u: %s%s", host, port, strerror(error),
-                       error == EADDRINUSE ? " (is another gateway running? websocket.port or --ws-port, and admin.port, choose others)"
-                       : error == EACCES   ? " (ports below 1024 need a privilege)"
-                                           : "");
+                       error == EADDRINUSE ? " (is another gateway running? websocket.port, --ws-port or --listen, and admin.port, choose others)"
+                       : error == EACCES        ? " (ports below 1024 need a privilege)"
+                       : error == EADDRNOTAVAIL ? " (this machine has no such address)"
+                                                : "");
     return MF_OK;
 }
 

@@ -56,7 +56,7 @@ static bool close_allowed(struct peer *p, const struct fragment *f) {
     if (rc < 0)
         return violation(p, rc == -WS_CLOSE_INVALID_DATA ? END_INVALID_DATA : END_PROTOCOL, "malformed close frame");
     p->close_received = true;
-    if (!p->session->close_code)
+    if (p->session->state == SESSION_OPEN && !p->session->close_code) /* later it is the answer to ours */
         p->session->close_code = code;
     return true;
 }

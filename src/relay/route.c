@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "net/tls.h"
+#include "recording/convert.h"
 #include "recording/recorder.h"
 #include "script/script.h"
 
@@ -52,19 +53,25 @@ const struct route *plan_find(const struct plan *p, const char *path, const char
 
 /* ---- compiling ---- */
 
-static int text_error(const struct plan *p, const struct config_text *at, struct err *err) {
-    err->line = err->column = 0; /* places inside the text mean little; the file's are what helps */
-    err->file[0] = '\0';
-    err_at(err, p->config->source, at->line, at->column);
+/* Where in the configuration the error is: its key, and the file's place of `at`, which --set and the environment have
+ * none of. `key` is below the handler, or below `websocket` for what is not a handler's own. */
+static int key_error(const struct plan *p, const struct route *r, const char *key, const struct config_text *at,
+                     struct err *err) {
+    err_place_to_text(err); /* another file's, such as a certificate's */
+    if (r->config == &p->default_route || at->text == p->config->websocket.record.path.text)
+        err_prefix(err, "websocket.%s", key);
+    else
+        err_prefix(err, "websocket.handlers[%u].%s", r->index, key);
+    err_at(err, at->line ? p->config->source : NULL, at->line, at->column);
     return (int)err->code;
 }
 
-static int compile_template(const struct plan *p, const struct config_text *text, const char *what,
+static int compile_template(const struct plan *p, const struct route *r, const char *key, const struct config_text *text,
                             struct template **out, struct err *err) {
     if (template_compile(text->text, out, err) == MF_OK)
         return MF_OK;
-    err_prefix(err, "%s", what);
-    return text_error(p, text, err);
+    err->line = err->column = 0; /* a place inside the text means little */
+    return key_error(p, r, key, text, err);
 }
 
 static char *read_file(const char *path, size_t *len, struct err *err) {
@@ -93,14 +100,14 @@ static bool is_lua_path(const char *text) {
     return n > 4 && !strcmp(text + n - 4, ".lua") && !strchr(text, '\n');
 }
 
-static int load_transform(const struct plan *p, const struct config_text *text, struct transform_source *out,
-                          struct script_vm *vm, struct err *err) {
+static int load_transform(const struct plan *p, const struct route *r, const char *key, const struct config_text *text,
+                          struct transform_source *out, struct script_vm *vm, struct err *err) {
     if (!text->text)
         return MF_OK;
     if (is_lua_path(text->text)) {
         out->text = read_file(text->text, &out->len, err);
         if (!out->text)
-            return text_error(p, text, err);
+            return key_error(p, r, key, text, err);
         out->name = strdup(text->text);
         out->first_line = 1;
     } else {
@@ -115,47 +122,69 @@ static int load_transform(const struct plan *p, const struct config_text *text, 
     int rc = script_compile(vm, out->text, out->len, out->name, out->first_line, &chunk, err);
     if (rc == MF_OK)
         script_chunk_free(vm, chunk);
+    else /* the place is the line in the script */
+        err_prefix(err, "websocket.handlers[%u].%s: Lua is wanted (docs/lua.md)", r->index, key);
     return rc;
 }
 
 static int compile_relay(const struct plan *p, struct route *r, struct script_vm *vm, struct err *err) {
     const struct route_config *c = r->config;
-    if (url_parse(&r->url, c->upstream.text, err) < 0) {
-        err_prefix(err, "upstream");
-        return text_error(p, &c->upstream, err);
-    }
+    if (url_parse(&r->url, c->upstream.text, err) < 0)
+        return key_error(p, r, "upstream", &c->upstream, err);
     r->authority = url_authority(&r->url);
     r->header_values = calloc(c->headers_count + 1, sizeof *r->header_values);
     if (!r->authority || !r->header_values)
         return err_set(err, MF_ENOMEM, "out of memory");
-    for (size_t i = 0; i < c->headers_count; i++)
-        if (compile_template(p, &c->headers[i].value, c->headers[i].name, &r->header_values[i], err) < 0)
+    for (size_t i = 0; i < c->headers_count; i++) {
+        char key[128];
+        snprintf(key, sizeof key, "on_connect.headers.%s", c->headers[i].name);
+        if (compile_template(p, r, key, &c->headers[i].value, &r->header_values[i], err) < 0)
             return MF_EINVAL;
-    if (r->url.tls && tls_client_context(&c->upstream_tls, &r->tls, err) < 0) {
-        err_at(err, p->config->source, c->upstream.line, c->upstream.column);
-        return MF_EINVAL;
     }
-    int rc = load_transform(p, &c->transform.incoming, &r->transforms[FROM_CLIENT], vm, err);
-    return rc < 0 ? rc : load_transform(p, &c->transform.outgoing, &r->transforms[TO_CLIENT], vm, err);
+    if (r->url.tls && tls_client_context(&c->upstream_tls, &r->tls, err) < 0)
+        return key_error(p, r, "upstream_tls", &c->upstream, err);
+    int rc = load_transform(p, r, "transform.incoming", &c->transform.incoming, &r->transforms[FROM_CLIENT], vm, err);
+    return rc < 0 ? rc
+                  : load_transform(p, r, "transform.outgoing", &c->transform.outgoing, &r->transforms[TO_CLIENT], vm, err);
+}
+
+/* The path that a connection without any headers or query would get. */
+static int render_record_path(const struct route *r, struct buf *out) {
+    struct connection nobody;
+    struct rng rng;
+    connection_init(&nobody, 0);
+    rng_init(&rng, 0);
+    const struct template_context ctx = {.connection = &nobody, .rng = &rng};
+    int rc = template_render(r->record_path, &ctx, out);
+    connection_fini(&nobody);
+    return rc;
+}
+
+static int compile_record_path(const struct plan *p, struct route *r, struct err *err) {
+    const struct config_text *text = &r->config->record.path;
+    int rc = compile_template(p, r, "record.path", text, &r->record_path, err);
+    if (rc < 0)
+        return rc;
+    struct buf path = BUF_INIT;
+    enum session_form form;
+    rc = render_record_path(r, &path) < 0 ? err_set(err, MF_ENOMEM, "out of memory")
+                                          : session_form_of(buf_cstr(&path), &form, err);
+    if (rc < 0)
+        rc = key_error(p, r, "record.path", text, err);
+    buf_fini(&path);
+    return rc;
 }
 
 /* An error that can be told at the start is told at the start: the directory of a path that the template makes. */
 static int check_recording(const struct plan *p, const struct route *r, struct err *err) {
     if (!r->record_path)
         return MF_OK;
-    struct connection nobody;
-    struct rng rng;
     struct buf path = BUF_INIT;
-    connection_init(&nobody, 0);
-    rng_init(&rng, 0);
-    const struct template_context ctx = {.connection = &nobody, .rng = &rng};
-    int rc = template_render(r->record_path, &ctx, &path);
-    if (rc == MF_OK)
-        rc = recorder_check_path(buf_cstr(&path), err);
-    buf_fini(&path);
-    connection_fini(&nobody);
+    int rc = render_record_path(r, &path);
+    rc = rc < 0 ? err_set(err, MF_ENOMEM, "out of memory") : recorder_check_path(buf_cstr(&path), err);
     if (rc < 0)
-        err_at(err, p->config->source, r->config->record.path.line, r->config->record.path.column);
+        rc = key_error(p, r, "record.path", &r->config->record.path, err);
+    buf_fini(&path);
     return rc;
 }
 
@@ -167,7 +196,7 @@ static int compile_route(const struct plan *p, struct route *r, struct script_vm
     r->assemble_limit = r->max_message_size ? r->max_message_size : ASSEMBLE_DEFAULT;
     if (relay && compile_relay(p, r, vm, err) < 0)
         return MF_EINVAL;
-    return c->record.enabled ? compile_template(p, &c->record.path, "record path", &r->record_path, err) : MF_OK;
+    return c->record.enabled ? compile_record_path(p, r, err) : MF_OK;
 }
 
 int plan_check_recordings(const struct plan *p, struct err *err) {

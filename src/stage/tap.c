@@ -26,8 +26,8 @@ static void on_fragment(struct stage *stage, struct fragment *f) {
         .key = f->masked ? f->key : NULL,
         .time_us = worker_burst_us(s->worker),
     };
-    /* After our close frame a client sees nothing more, whatever an upstream still says. */
-    bool unseen = tap->leg == EVENT_LEG_CLIENT && f->direction == TO_CLIENT && s->client.close_sent;
+    /* After our close frame a client sees nothing more, whatever an upstream still says; nor does one that is gone. */
+    bool unseen = tap->leg == EVENT_LEG_CLIENT && f->direction == TO_CLIENT && (s->client.close_sent || !s->client.link);
     if (s->capture && !unseen)
         capture_add(s->capture, &c);
     stage_pass(stage, f);

@@ -177,11 +177,22 @@ def test_response_headers_cross(gateway, raw_upstream):
     assert len(client.response.all("sec-websocket-accept")) == 1
 
 
-def test_the_path_beyond_a_pattern_goes_along(gateway, raw_upstream):
+@pytest.mark.parametrize("route, base, asked, target", [
+    ("/api/**", "/v1", "/api/users/7?x=1", "/v1/users/7?x=1"),
+    ("/api/**", "/v1", "/api", "/v1"),
+    ("/api/**", "/v1/", "/api", "/v1/"),
+    ("/api/**", "/v1/", "/api/users", "/v1/users"),
+    ("/socket.io/**", "/socket.io", "/socket.io/?EIO=4", "/socket.io/?EIO=4"),  # another path without the slash
+    ("/socket.io/**", "/socket.io/", "/socket.io/?EIO=4", "/socket.io/?EIO=4"),
+    ("/**", "/v1", "/", "/v1"),  # a URL without a path asks for "/", too
+    ("/**", "/v1", "/users/", "/v1/users/"),
+    ("/**", "", "/socket.io/", "/socket.io/"),
+])
+def test_the_path_beyond_a_pattern_goes_along(gateway, raw_upstream, route, base, asked, target):
     up = raw_upstream()
-    g = gateway(relay(up.url("/v1")).replace("/proxy", "/api/**"))
-    _, server = g.pair(up, "/api/users/7?x=1")
-    assert server.request.target == "/v1/users/7?x=1"
+    g = gateway(relay(up.url(base)).replace("/proxy", route))
+    _, server = g.pair(up, asked)
+    assert server.request.target == target
 
 
 def test_on_connect_headers_are_templates_and_override(gateway, raw_upstream):

@@ -125,6 +125,23 @@ def test_the_end_line_says_who_ended_it(gateway, raw_upstream, tmp_path, who, by
     assert ended["reason"]
 
 
+def test_a_client_that_is_gone_gets_nothing_more(gateway, raw_upstream, tmp_path):
+    """What the upstream answers to our own 1001 is neither a frame to the client nor the code that ended the session."""
+    up = raw_upstream()
+    g = gateway(config("s.jsonl", url=up.url()))
+    client, server = g.pair(up)
+    client.close_socket()
+    server.expect_close(1001)
+    server.close(1000, "as you like")
+    server.expect_eof()
+    g.stop()
+    _, _, *frames, end = read_session(tmp_path / "s.jsonl").lines
+    assert frames == []
+    assert {k: v for k, v in end.items() if k not in ("connection", "timestamp_ms")} == {
+        "type": "end", "by": "client", "reason": "gone"}
+    assert "reason=gone by=client code=0" in g.log
+
+
 def test_flushed_within_flush_ms(gateway, tmp_path):
     """What was said is on disk while the connection stays open and silent."""
     g = gateway(config(record="{flush_ms: 50}"))

@@ -5,15 +5,18 @@ import pty
 import re
 import select
 import shutil
+import ssl
 import subprocess
 
 import pytest
-from harness import Gateway, environment, mockforge, read_session, the_file, wait_for_lines
+import websockets
+from harness import Gateway, environment, eventually, mockforge, read_session, run, the_file, wait_for_lines
 from setting import BINARY_PATH, REPOSITORY, TIMEOUT
 from wire import PONG, TEXT, Client
 
 
 FREE_PORT = ("--ws-port", "0")
+SAMPLE = REPOSITORY / "recordings" / "sample.jsonl.zst"
 
 
 # serve
@@ -70,6 +73,11 @@ def test_usage_errors(tmp_path, args):
     assert done.returncode == 2 and done.stderr and not done.stdout, done
 
 
+def test_a_command_of_the_guide_that_is_not_there_yet(tmp_path):
+    done = mockforge("ws", "replay", "--input", "session.json", cwd=tmp_path)
+    assert done.returncode == 2 and "not available in this version" in done.stderr, done
+
+
 @pytest.mark.parametrize("args", [["--help"], ["serve", "--help"], ["ws", "record", "--help"], ["ws", "show", "--help"],
                                   ["ws", "ls", "--help"], ["ws", "convert", "--help"], ["config", "check", "--help"], ["--version"]])
 def test_help(tmp_path, args):
@@ -80,7 +88,113 @@ def test_help(tmp_path, args):
         assert re.match(r"mockforge \d+\.\d+\.\d+", done.stdout)
 
 
+# what it prints when it starts
+
+RECORDED_ECHO = """
+websocket:
+  host: 127.0.0.1
+  port: 0
+  handlers:
+    - path: /echo
+      type: echo
+      record: true
+      record_path: "{}"
+"""
+
+
+def hints(g):
+    """The three commands to try next."""
+    text = eventually(lambda: (lambda t: t if t.count("\n") == 3 else None)((g.cwd / "stdout").read_text()))
+    return [line.split(":", 1)[1].strip() for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("path, grows", [("s.jsonl.zst", "s.jsonl.zst"), ("s.json", "s.journal.jsonl.zst"),
+                                         ("s.json.zst", "s.journal.jsonl.zst")])
+def test_the_recording_to_follow_is_the_file_that_grows(gateway, tmp_path, path, grows):
+    """Before the first message there is none yet, and a document comes when all is over."""
+    g = gateway(RECORDED_ECHO.format(path))
+    command = hints(g)[1].split()
+    assert command[1:] == ["ws", "show", "--follow", grows]
+    shown = subprocess.Popen([str(BINARY_PATH), *command[1:], "--type", "text", "--limit", "2"], cwd=tmp_path,
+                             env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert shown.stderr.readline() == f"mockforge ws show: waiting for {grows}\n"
+        c = g.client("/echo")
+        c.text("hello")
+        c.expect(TEXT, b"hello")
+        assert shown.communicate(timeout=TIMEOUT)[0].count("hello") == 2
+    finally:
+        shown.kill()
+        shown.wait()
+
+
+def test_the_hint_to_record_takes_a_port_of_its_own(gateway, ws_upstream, tmp_path):
+    command = hints(gateway(RECORDED_ECHO.format("s.jsonl")))[2].split()
+    command[command.index("--upstream") + 1] = ws_upstream().url()
+    g = gateway(command=command[1:])
+    assert g.host == "127.0.0.1"
+    g.client("/").finish()
+
+
+def test_the_hint_for_a_certificate_of_our_own_says_where_it_is(gateway, tmp_path):
+    g = gateway(args=["--websocket", "--ws-tls", *FREE_PORT])
+    certificate, *words = hints(g)[0].split()
+    name, path = certificate.split("=")
+    assert name == "SSL_CERT_FILE" and words[:3] == ["python3", "-m", "websockets"]
+
+    async def talk():
+        async with websockets.connect(words[3], ssl=ssl.create_default_context(cafile=path)) as ws:
+            await ws.send("hello")
+            assert await ws.recv() == "hello"
+    run(talk())
+
+
+# standard streams
+
+@pytest.mark.parametrize("args", [["--help"], ["ws", "show", SAMPLE], ["ws", "show", "--json", SAMPLE], ["config", "schema"]])
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
+def test_output_that_did_not_arrive(tmp_path, args, redirection):
+    done = subprocess.run(["sh", "-c", f'exec "$0" "$@" {redirection}', str(BINARY_PATH), *map(str, args)], cwd=tmp_path,
+                          env=environment(tmp_path), capture_output=True, text=True, timeout=TIMEOUT)
+    reason = "No space left on device" if redirection == ">/dev/full" else "Bad file descriptor"
+    assert done.returncode == 3 and done.stderr.endswith(f": {reason}\n") and done.stderr.count("\n") == 1, done
+
+
+def test_a_gateway_without_standard_streams(tmp_path):
+    """No socket and no file takes the number of a stream that is closed: what is printed would go there."""
+    (tmp_path / "mockforge.yaml").write_text(RECORDED_ECHO.format("s.jsonl"))
+    process = subprocess.Popen(["sh", "-c", 'exec "$0" serve <&- >&- 2>&-', str(BINARY_PATH)], cwd=tmp_path,
+                               env=environment(tmp_path, {"MOCKFORGE_ADMIN_ENABLED": "false"}))
+    try:
+        eventually(lambda: len(os.listdir(f"/proc/{process.pid}/fd")) > 8)
+        assert [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+        process.terminate()
+        assert process.wait(TIMEOUT) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+# make install
+
+def test_make_install_where_the_name_has_a_space(tmp_path):
+    target = tmp_path / "a b"
+    build = os.path.relpath(BINARY_PATH.parent, REPOSITORY)
+    subprocess.run(["make", "-o", f"{build}/mockforge", f"BUILD={build}", "install", f"DESTDIR={target}", "PREFIX=/usr"],
+                   cwd=REPOSITORY, env=environment(tmp_path, {"MAKEFLAGS": ""}), check=True, capture_output=True)
+    for name in ["bin/mockforge", "share/man/man1/mockforge-ws-record.1", "share/mockforge/conf/mockforge.yaml",
+                 "share/mockforge/lua/redact.lua", "share/mockforge/recordings/sample.jsonl.zst",
+                 "share/doc/mockforge/configuration.md"]:
+        assert (target / "usr" / name).is_file(), name
+
+
 # ws record
+
+def test_ws_record_of_nothing_names_no_file(gateway):
+    g = gateway(command=("ws", "record"), args=["--output", "s.jsonl", "--upstream", "ws://127.0.0.1:1", "--listen", ":0"])
+    g.stop()
+    assert "nothing was recorded" in g.log and "recorded to" not in g.log
+
 
 def test_ws_record(gateway, ws_upstream, tmp_path):
     up = ws_upstream()

@@ -22,7 +22,22 @@ BAD = {  # text, line, words that the message has
     "proxy without upstream": (ROUTE + "      type: proxy\n", 4, ["upstream"]),
     "bad upstream": (ROUTE + "      type: proxy\n      upstream: ftp://h/\n", 5, ["ws://"]),
     "upstream with a user": (ROUTE + "      type: proxy\n      upstream: ws://u:p@h/\n", 5, []),
-    "unknown template": (ROUTE + "      type: proxy\n      upstream: ws://h/\n      on_connect:\n        headers:\n          X: \"{{nothing}}\"\n", 8, ["nothing"]),
+    "upstream with a bad port": (ROUTE + "      upstream: ws://h:99999/\n", 4, ["websocket.handlers[0].upstream", "65535"]),
+    "no CA": (ROUTE + "      upstream: wss://h/\n      upstream_tls: {ca: none.pem}\n", 4,
+              ["websocket.handlers[0].upstream_tls", "none.pem"]),
+    "no certificate": ("websocket:\n  port: 0\n  tls: {cert_path: none.crt, key_path: none.key}\n", 0,
+                       ["bad.yaml", "websocket.tls", "none.crt"]),
+    "a recording of no known form": ("websocket:\n  record: true\n  record_path: s.txt\n", 3,
+                                     ["websocket.record.path", "s.txt", ".jsonl.zst"]),
+    "a handler's recording of no known form": (ROUTE + "      type: echo\n      record: {path: s.txt}\n", 5,
+                                               ["websocket.handlers[0].record.path"]),
+    "JavaScript": (ROUTE + "      upstream: ws://h/\n      transform:\n        outgoing: |\n          delete msg.x;\n", 7,
+                   ["websocket.handlers[0].transform.outgoing", "Lua"]),
+    "no Lua file": (ROUTE + "      upstream: ws://h/\n      transform:\n        incoming: none.lua\n", 6,
+                    ["websocket.handlers[0].transform.incoming", "none.lua"]),
+    "a header of the handshake": (ROUTE + "      upstream: ws://h/\n      on_connect: {headers: {sec-websocket-key: x}}\n", 5,
+                                  ["sec-websocket-key", "handshake"]),
+    "unknown template": (ROUTE + "      type: proxy\n      upstream: ws://h/\n      on_connect:\n        headers:\n          X: \"{{nothing}}\"\n", 8, ["on_connect.headers.X", "nothing"]),
     "template without an end": (ROUTE + "      type: proxy\n      upstream: ws://h/\n      on_connect:\n        headers:\n          X: \"{{uuid\"\n", 8, []),
     "header that is no token": (ROUTE + "      type: proxy\n      upstream: ws://h/\n      on_connect:\n        headers:\n          \"X Y\": a\n", 8, ["X Y"]),
     "unknown template in record_path": ("websocket:\n  record: true\n  record_path: \"{{nothing}}.json\"\n", 3, ["nothing"]),
@@ -41,10 +56,10 @@ def test_refused(tmp_path, text, line, words, command):
     done = mockforge(*command, "bad.yaml", cwd=tmp_path)
     assert done.returncode == 2, done
     assert " listening " not in done.stderr and not done.stdout
-    where = re.search(r"bad\.yaml:(\d+)(:\d+)?", done.stderr)
+    where = re.search(r"bad\.yaml:(\d+)?(:\d+)?", done.stderr)
     assert where, done.stderr
     if line:
-        assert int(where[1]) == line, done.stderr
+        assert where[1] and int(where[1]) == line, done.stderr
     for word in words:
         assert word in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) <= 3, done.stderr
