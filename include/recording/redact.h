@@ -27,7 +27,9 @@ struct redactor;
 
 /* Copies the rules. MF_EINVAL for a JSON path that is none. */
 MF_MUSTCHECK int redactor_new(const struct redact_rules *rules, struct redactor **out, struct err *err);
-void redactor_free(struct redactor *r);
+/* Counted: a route has one, and so has each connection whose lines are still to be written. Any thread. */
+struct redactor *redactor_ref(struct redactor *r);
+void redactor_unref(struct redactor *r);
 /* Are there JSON paths? Without them redact_json() changes nothing. */
 bool redactor_has_json(const struct redactor *r);
 

@@ -75,9 +75,18 @@ static inline unsigned lane_index(unsigned record_flags) {
     return (record_flags >> 3) & 3u;
 }
 
+/* What a connection's own route says of it. Routes may share a file, and a reload may change them while it is open. */
+struct capture_rules {
+    enum record_on_full on_full;
+    enum record_on_error on_error;
+    enum record_leg leg;
+    bool exclude_ping;
+};
+
 /* Made by the worker, freed by the writer after the end line. */
 struct track {
     struct recording *recording; /* a reference */
+    struct redactor *redactor;   /* a reference */
     /* set by the worker before the record that tells of them */
     struct connection connection;
     struct headers response_headers;
@@ -104,6 +113,7 @@ struct capture {
     struct record_port *port;
     struct track *track;
     struct recording *recording;
+    struct capture_rules rules;
     struct record_gap gap; /* lost since the last record that fitted */
     bool skipping[LANES];  /* the rest of this frame is lost */
     bool must_close;       /* the ring was full with on_full close */
@@ -129,10 +139,6 @@ struct record_port {
 struct record_settings {
     uint64_t flush_us, rotate_us, rotate_size;
     enum record_fsync fsync;
-    enum record_on_full on_full;
-    enum record_on_error on_error;
-    enum record_leg leg;
-    bool exclude_ping;
     int level;
     unsigned keep_files, keep_seconds;
     uint64_t keep_bytes;
@@ -156,7 +162,6 @@ struct recording {
     struct recording *next_in_bucket, *next_arrival; /* under recorder.lock */
     atomic_uint refs;
     struct record_settings settings;
-    struct redactor *redactor;
     enum session_form form;
     /* for any thread */
     atomic_uint_least64_t connections, frames, payload_bytes, file_bytes, dropped;

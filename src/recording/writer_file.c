@@ -43,8 +43,7 @@ static void set_failed(struct writer *w, struct recording *rec, const char *path
     LOG_LIMITED(LOG_ERROR, "recording_failed", "path=%s error=%s", log_quote(path), log_quote(why));
     metrics_inc(&w->counts, METRIC_ERRORS_RECORDING);
     atomic_store(&rec->failed, true);
-    if (rec->settings.on_error == RECORD_ERROR_CLOSE)
-        tell_all_ports(rec->recorder);
+    tell_all_ports(rec->recorder); /* for the connections with on_error=close */
 }
 
 static void set_recovered(struct recording *rec) {

@@ -91,7 +91,7 @@ static bool replacement(struct writer *w, const struct inspection *i, const stru
 void inspection_finish(struct writer *w, struct track *t, struct lane *lane, bool whole) {
     struct inspection *i = lane->inspection;
     struct event_bytes text;
-    bool replaced = replacement(w, i, t->recording->redactor, whole, &text);
+    bool replaced = replacement(w, i, t->redactor, whole, &text);
     size_t at = 0;
     for (size_t k = 0; k < i->count; k++) {
         struct session_event e = i->frames[k].event;

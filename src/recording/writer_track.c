@@ -52,7 +52,7 @@ static void write_open(struct writer *w, struct track *t) {
     struct recording *rec = t->recording;
     char *query = NULL, *upstream = NULL;
     struct session_event e;
-    if (redact_open(rec->redactor, t, &e, &query, &upstream) == MF_OK) {
+    if (redact_open(t->redactor, t, &e, &query, &upstream) == MF_OK) {
         recording_write(w, rec, &e);
         t->open_written = true;
         if (rec->settings.rotate_size || rec->settings.rotate_us) {
@@ -302,7 +302,7 @@ static void on_fragment(struct writer *w, struct track *t, const struct record *
         lose(w, t, lane, &f, false);
         return;
     }
-    if (redactor_has_json(t->recording->redactor)) {
+    if (redactor_has_json(t->redactor)) {
         struct session_event e;
         struct lane now = {.opcode = f.opcode, .rsv = f.rsv, .fin = f.flags & RECORD_FIN};
         lane_event(t, &now, index, f.time_us, &e);
@@ -390,6 +390,7 @@ void track_free(struct writer *w, struct track *t) {
     connection_fini(&t->connection);
     headers_fini(&t->response_headers);
     free(t->upstream);
+    redactor_unref(t->redactor);
     buf_fini(&t->open_line);
     free(t);
 }

@@ -51,6 +51,8 @@ static int join_recording(struct session *s) {
         .connection = &s->connection,
         .upstream = s->route->config->upstream.text,
         .response_headers = s->response_fields,
+        .config = &s->route->config->record,
+        .redactor = s->route->redactor,
         .time_us = clock_mono_us(),
     };
     rc = capture_open(w->port, recording, &info, &s->capture);

@@ -42,7 +42,7 @@ START_TEST(headers_by_name) {
     ck_assert_str_eq(h.items[0].value, header_names[_i].secret ? REDACTED : "value");
     ck_assert(redact_header_name(r, header_names[_i].name) == header_names[_i].secret);
     headers_fini(&h);
-    redactor_free(r);
+    redactor_unref(r);
 }
 END_TEST
 
@@ -54,7 +54,7 @@ START_TEST(without_defaults_only_what_was_asked_for) {
     char *q = redact_query(r, "token=1");
     ck_assert_str_eq(q, "token=1");
     free(q);
-    redactor_free(r);
+    redactor_unref(r);
 }
 END_TEST
 
@@ -81,7 +81,7 @@ START_TEST(queries_by_parameter) {
     char *q = redact_query(r, queries[_i].from);
     ck_assert_str_eq(q, queries[_i].to);
     free(q);
-    redactor_free(r);
+    redactor_unref(r);
 }
 END_TEST
 
@@ -100,7 +100,7 @@ START_TEST(urls_by_user_and_query) {
     char *u = redact_url(r, urls[_i].from);
     ck_assert_str_eq(u, urls[_i].to);
     free(u);
-    redactor_free(r);
+    redactor_unref(r);
 }
 END_TEST
 
@@ -165,7 +165,7 @@ START_TEST(json_by_path) {
     ck_assert_str_eq(buf_cstr(&out) + 7, texts[_i].to ? texts[_i].to : "");
     free(text);
     buf_fini(&out);
-    redactor_free(r);
+    redactor_unref(r);
 }
 END_TEST
 
@@ -178,7 +178,7 @@ START_TEST(depth_is_bounded) {
     ck_assert_int_eq(redact_json(r, text.data, text.len, &out), 0);
     buf_fini(&text);
     buf_fini(&out);
-    redactor_free(r);
+    redactor_unref(r);
 }
 END_TEST
 
