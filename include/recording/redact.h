@@ -42,7 +42,9 @@ char *redact_query(const struct redactor *r, const char *query);
 /* As redact_query() for a whole URL, its user information included. malloc'd; NULL: out of memory. */
 char *redact_url(const struct redactor *r, const char *url);
 /* Appends text with the values at the JSON paths replaced, byte for byte the same elsewhere. Returns 1; 0 when nothing
- * had to be replaced or text is not one JSON value (out is then unchanged); MF_ENOMEM. */
+ * had to be replaced or text is not JSON (out is then unchanged); MF_ELIMIT: write none of it, for it has a value that
+ * is to be replaced and is not JSON as a whole, or is nested too deeply to be searched; MF_ENOMEM: write none either.
+ * Several values, one behind the other, are each searched. */
 MF_MUSTCHECK int redact_json(const struct redactor *r, const void *text, size_t len, struct buf *out);
 
 #endif

@@ -68,6 +68,7 @@ struct lane {
     uint8_t opcode, rsv;
     bool fin, pieces;              /* pieces: a part of this frame is written already */
     bool skipping;                 /* the rest of this frame is lost: to its end nothing is written */
+    bool binary;                   /* continuations are a binary message's, which is not searched */
     struct inspection *inspection; /* a text message that is searched for secrets; NULL between messages */
 };
 #define LANES 4

@@ -174,6 +174,7 @@ static void break_off(struct writer *w, struct track *t, uint64_t time_us) {
         struct lane *lane = &t->lanes[i];
         if (lane->inspection)
             inspection_finish(w, t, lane, false);
+        lane->binary = false;
         if (lane->data.len)
             write_piece(w, t, lane, i, time_us, true);
         lane_reset(w, lane);
@@ -292,6 +293,7 @@ static void on_fragment(struct writer *w, struct track *t, const struct record *
     if (!ready) {
         bool new_loss = first || !lane->skipping;
         inspection_drop(w, lane);
+        lane->binary = false;
         lane_reset(w, lane);
         lose(w, t, lane, &f, new_loss);
         return;

@@ -625,6 +625,75 @@ START_TEST(secrets_do_not_reach_the_disk) {
 }
 END_TEST
 
+/* One frame of a message in several: the opcode is that of the first, then 0. */
+static void add_frame(struct capture *c, uint8_t opcode, bool fin, const char *text) {
+    size_t len = strlen(text);
+    struct capture_fragment f = {.direction = EVENT_INCOMING,
+                                 .opcode = opcode,
+                                 .fin = fin,
+                                 .first = true,
+                                 .last = true,
+                                 .frame_length = len,
+                                 .data = (const uint8_t *)text,
+                                 .len = len,
+                                 .time_us = clock_mono_us()};
+    capture_add(c, &f);
+}
+
+static struct capture *join_redacted(const char *name) {
+    static char *paths[] = {"password"};
+    config.redact_json = paths;
+    config.redact_json_count = 1;
+    start_recorder(0);
+    struct recording *rec = record_to(name);
+    struct capture *c = join(rec, 1);
+    recording_unref(rec);
+    return c;
+}
+
+/* Frames that were dropped before it leave a message without its beginning, and what remains cannot be searched. */
+START_TEST(what_is_left_of_a_message_is_withheld) {
+    struct capture *c = join_redacted("l.jsonl.zst");
+    add_frame(c, 0, false, "word\":\"ses");
+    add_frame(c, 0, true, "ame\"}");
+    add_frame(c, 2, false, "binary begins");
+    add_frame(c, 9, true, "ping");
+    add_frame(c, 0, false, "binary goes on");
+    add_frame(c, 0, true, "binary ends");
+    add_frame(c, 0, true, "{\"password\":\"sesame\"}");
+    add_frame(c, 1, true, "{\"password\":\"sesame\",}");
+    leave(c);
+    struct seen s = record_and_read("l.jsonl.zst");
+    const char *path = path_of("l.jsonl.zst");
+    ck_assert_uint_eq(s.frames, 8);
+    ck_assert(!file_has(path, "ses") && !file_has(path, "ame\\\"}"));
+    ck_assert(file_has(path, "binary goes on") && file_has(path, "binary ends"));
+    ck_assert(file_has(path, "[redacted: message without its beginning]"));
+    ck_assert(file_has(path, "[redacted: message that is not quite JSON]"));
+}
+END_TEST
+
+START_TEST(a_redacted_message_without_end_needs_little_memory) {
+    struct capture *c = join_redacted("e.jsonl.zst");
+    const unsigned frames = 300000;
+    add_frame(c, 1, false, "{\"password\":\"sesame");
+    size_t before = resident_kib(), most = before;
+    for (unsigned i = 1; i < frames; i++) {
+        while (!capture_room(c))
+            usleep(200);
+        add_frame(c, 0, false, "x");
+        most = MAX(most, resident_kib());
+    }
+    leave(c);
+    struct seen s = record_and_read("e.jsonl.zst");
+    ck_assert_uint_eq(s.frames, frames);
+    ck_assert(!file_has(path_of("e.jsonl.zst"), "sesame"));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    ck_assert_msg(most - before < 12 << 10, "grew by %zu KiB", most - before);
+#endif
+}
+END_TEST
+
 /* ---- the disk ---- */
 
 static void limit_file_size(rlim_t bytes) {
@@ -925,6 +994,8 @@ int main(void) {
     tcase_add_test(t, room_is_a_promise);
     tcase_add_test(t, filters);
     tcase_add_test(t, secrets_do_not_reach_the_disk);
+    tcase_add_test(t, what_is_left_of_a_message_is_withheld);
+    tcase_add_test(t, a_redacted_message_without_end_needs_little_memory);
     tcase_add_loop_test(t, a_full_disk_that_gets_room_again, 0, ARRAY_LEN(full_disks));
     tcase_add_test(t, a_disk_that_stays_full);
     tcase_add_test(t, an_end_on_a_full_disk_is_told);
