@@ -37,6 +37,8 @@ bool redactor_has_json(const struct redactor *r);
 bool redact_header_name(const struct redactor *r, const char *name);
 /* Replaces values in place. MF_ENOMEM: some may be left; write none of them then. */
 MF_MUSTCHECK int redact_headers(const struct redactor *r, struct headers *h);
+/* Of Sec-WebSocket-Protocol, whose values are said in other places too. Borrowed; NULL stays NULL. */
+const char *redact_subprotocol(const struct redactor *r, const char *subprotocol);
 /* "a=1&token=x" -> "a=1&token=[redacted]". malloc'd; NULL: out of memory. */
 char *redact_query(const struct redactor *r, const char *query);
 /* As redact_query() for a whole URL, its user information included. malloc'd; NULL: out of memory. */

@@ -89,6 +89,10 @@ bool redact_header_name(const struct redactor *r, const char *name) {
     return list_has((char *const *)secret_headers, ARRAY_LEN(secret_headers), name) || has_secret_word(name);
 }
 
+const char *redact_subprotocol(const struct redactor *r, const char *subprotocol) {
+    return subprotocol && redact_header_name(r, "Sec-WebSocket-Protocol") ? REDACTED : subprotocol;
+}
+
 static bool is_secret_parameter(const struct redactor *r, const char *name) {
     return list_has(r->query, r->query_count, name) || (r->defaults && has_secret_word(name));
 }

@@ -42,7 +42,7 @@ static int redact_open(const struct redactor *r, struct track *t, struct session
                                 .query = *query,
                                 .remote_addr = c->remote_addr,
                                 .upstream = *upstream,
-                                .subprotocol = c->subprotocol,
+                                .subprotocol = redact_subprotocol(r, c->subprotocol),
                                 .request_headers = &c->headers,
                                 .response_headers = &t->response_headers};
     return MF_OK;

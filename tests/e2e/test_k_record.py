@@ -310,6 +310,17 @@ def test_routes_that_share_a_file_keep_their_own_rules(gateway, raw_upstream, tm
     assert [m.get("leg") for m in s.messages] == ["upstream", None, None] and s.of("ping") == []
 
 
+def test_a_subprotocol_that_is_a_secret(gateway, raw_upstream, tmp_path):
+    up = raw_upstream()
+    g = gateway(config(url=up.url(), record="{redact: {headers: [sec-websocket-protocol]}}"))
+    client, server = g.pair(up, "/proxy", [("Sec-WebSocket-Protocol", "SECRET")],
+                            answer=[("Sec-WebSocket-Protocol", "SECRET")])
+    part(client, server)
+    g.stop()
+    assert "SECRET" not in session_text(tmp_path / "s.jsonl.zst") and "SECRET" not in g.log
+    assert read_session(tmp_path / "s.jsonl.zst").of("open")[0]["subprotocol"] == "[redacted]"
+
+
 def test_what_is_redacted_still_reaches_the_upstream(gateway, raw_upstream):
     up = raw_upstream()
     g = gateway(config(url=up.url(), record="{redact: {json: [password]}}"))
