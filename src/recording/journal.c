@@ -207,7 +207,7 @@ int journal_open(struct journal *j, const char *path, const struct journal_optio
                           .sync_at_end = options->sync_at_end,
                           .level = options->level ? options->level : 1,
                           .path = strdup(path)};
-    int rc = j->path ? journal_scan(j, options->fresh, err) : err_set(err, MF_ENOMEM, "out of memory");
+    int rc = j->path ? journal_scan(j, options->want, err) : err_set(err, MF_ENOMEM, "out of memory");
     if (rc < 0)
         journal_drop(j);
     return rc;

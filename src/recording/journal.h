@@ -48,15 +48,21 @@ struct journal {
     int64_t recorded_at_us; /* of a file that existed already: from its first line; 0 otherwise */
 };
 
+enum journal_want {
+    JOURNAL_ANY,   /* go on with the file, or make it */
+    JOURNAL_FRESH, /* it must not exist yet */
+    JOURNAL_THERE, /* it must exist */
+};
+
 struct journal_options {
     bool plain, sync_each, sync_at_end;
-    int level;  /* 0: 1 */
-    bool fresh; /* the file must not exist yet */
+    int level; /* 0: 1 */
+    enum journal_want want;
 };
 
 /* Opens or creates path and finds the end of its last whole frame; a frame or a line that a crash cut is removed, and
- * that is logged. MF_EAGAIN: another process is writing it, or it exists and is not a session file of this form (err
- * says which): take another name. MF_EIO, MF_ENOMEM: err says why. */
+ * that is logged. MF_EAGAIN: another process is writing it, or it is not as wanted, or not a session file of this form
+ * (err says which): take another name. MF_EIO, MF_ENOMEM: err says why. */
 MF_MUSTCHECK int journal_open(struct journal *j, const char *path, const struct journal_options *options,
                               struct err *err);
 static inline bool journal_is_open(const struct journal *j) {

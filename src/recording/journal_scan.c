@@ -189,8 +189,11 @@ static int cut_torn_tail(struct journal *j, uint64_t file_size, struct err *err)
     return ftruncate(j->fd, (off_t)j->size) < 0 ? io_error(j, "truncate", err) : MF_OK;
 }
 
-int journal_scan(struct journal *j, bool fresh, struct err *err) {
-    j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (fresh ? O_EXCL : 0), 0600);
+int journal_scan(struct journal *j, enum journal_want want, struct err *err) {
+    static const int flags[] = {[JOURNAL_ANY] = O_CREAT, [JOURNAL_FRESH] = O_CREAT | O_EXCL, [JOURNAL_THERE] = 0};
+    j->fd = open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags[want], 0600);
+    if (j->fd < 0 && errno == ENOENT && want == JOURNAL_THERE)
+        return err_set(err, MF_EAGAIN, "%s is gone", j->path);
     if (j->fd < 0 && (errno == EEXIST || errno == ELOOP))
         return err_set(err, MF_EAGAIN, "%s exists", j->path);
     if (j->fd < 0)

@@ -1,7 +1,9 @@
 /* A recording's files: opening, rotation, failure and recovery, the end. All on the writer's thread. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -144,8 +146,8 @@ static bool exists(const char *path) {
     return lstat(path, &st) == 0;
 }
 
-/* Opens part `part` of `name`. fresh: it must not be there yet. */
-static int open_part(struct recording *rec, const char *name, unsigned part, bool fresh, struct err *err) {
+/* Opens part `part` of `name`. */
+static int open_part(struct recording *rec, const char *name, unsigned part, enum journal_want want, struct err *err) {
     bool document = is_document(rec);
     char *target = recorder_part(name, part), *file = target && document ? recorder_journal(target) : target;
     int rc = MF_OK;
@@ -159,7 +161,7 @@ static int open_part(struct recording *rec, const char *name, unsigned part, boo
                                       .sync_each = rec->settings.fsync == RECORD_FSYNC_INTERVAL,
                                       .sync_at_end = rec->settings.fsync != RECORD_FSYNC_NEVER,
                                       .level = rec->settings.level,
-                                      .fresh = fresh};
+                                      .want = want};
     if (rc == MF_OK)
         rc = journal_open(&rec->journal, file, &options, err);
     if (rc == MF_OK && target)
@@ -189,7 +191,7 @@ static int open_any_name(struct recording *rec, struct err *err) {
         if (!name)
             return err_set(err, MF_ENOMEM, "out of memory");
         unsigned part = last_part(rec, name);
-        int rc = open_part(rec, name, part, false, err);
+        int rc = open_part(rec, name, part, JOURNAL_ANY, err);
         if (rc == MF_OK) {
             free(rec->name);
             rec->name = name;
@@ -234,6 +236,28 @@ static void opened(struct writer *w, struct recording *rec) {
     after_io(w, rec);
 }
 
+/* A parked document is written again from its journal, when that is still ours. When it is gone, or another process
+ * goes on with it, the document is all that we have of its messages: what comes now gets a document of its own. */
+static int open_parked(struct recording *rec, struct err *err) {
+    int rc = open_part(rec, rec->name, rec->part, JOURNAL_THERE, err);
+    if (rc != MF_EAGAIN)
+        return rc;
+    free(rec->name);
+    rec->name = NULL;
+    rec->phase = RECORDING_STARTING;
+    rec->document_written = false;
+    rec->recorded_at_us = 0;
+    return open_any_name(rec, err);
+}
+
+/* The part that could not be opened at a rotation. */
+static int open_next_part(struct recording *rec, struct err *err) {
+    int rc;
+    while ((rc = open_part(rec, rec->name, rec->part, JOURNAL_ANY, err)) == MF_EAGAIN && rec->part < NAMES_MAX)
+        rec->part++;
+    return rc;
+}
+
 bool recording_ready(struct writer *w, struct recording *rec) {
     if (MF_LIKELY(rec->phase == RECORDING_WRITING))
         return journal_accepts(&rec->journal);
@@ -241,9 +265,10 @@ bool recording_ready(struct writer *w, struct recording *rec) {
         return false;
     struct err err;
     int rc;
-    /* A part that could not be opened at a rotation, and a parked document, have their name already. */
-    if (rec->name)
-        rc = open_part(rec, rec->name, rec->part, false, &err);
+    if (rec->phase == RECORDING_PARKED)
+        rc = open_parked(rec, &err);
+    else if (rec->name)
+        rc = open_next_part(rec, &err);
     else
         rc = open_any_name(rec, &err);
     if (rc < 0) {
@@ -300,7 +325,7 @@ static void rotate(struct writer *w, struct recording *rec) {
     int rc;
     do {
         rec->part++;
-        rc = open_part(rec, rec->name, rec->part, true, &err);
+        rc = open_part(rec, rec->name, rec->part, JOURNAL_FRESH, &err);
     } while (rc == MF_EAGAIN && rec->part < NAMES_MAX);
     post_retention(rec);
     if (rc < 0) {
@@ -338,8 +363,13 @@ static bool is_unique_path(const char *template_text) {
 
 static void remove_journal(const struct recording *rec) {
     char *target = recorder_part(rec->name, rec->part), *journal = target ? recorder_journal(target) : NULL;
-    if (journal && unlink(journal) < 0 && errno != ENOENT)
+    int fd = journal ? open(journal, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+    /* Not the journal of another process that has gone on with it since. */
+    bool ours = fd >= 0 ? flock(fd, LOCK_EX | LOCK_NB) == 0 : errno != ENOENT;
+    if (journal && ours && unlink(journal) < 0 && errno != ENOENT)
         log_warn("recording_journal", "path=%s error=%s", log_quote(journal), strerror(errno));
+    if (fd >= 0)
+        close(fd);
     free(journal);
     free(target);
 }
