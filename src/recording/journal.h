@@ -6,6 +6,7 @@
 #ifndef MF_RECORDING_JOURNAL_H
 #define MF_RECORDING_JOURNAL_H
 
+#include <errno.h>
 #include <zstd.h>
 
 #include "base/buf.h"
@@ -15,6 +16,8 @@
 #define JOURNAL_LINES_START (16u << 10)
 #define JOURNAL_PENDING_MAX (4u << 20) /* frames kept for a disk that takes none; then lines are refused */
 #define JOURNAL_RETRY_US 1000000u
+/* As j->error: the file was removed or truncated by somebody, and what was not written yet is in `pending`. */
+#define JOURNAL_TAKEN_AWAY ESTALE
 #define JOURNAL_ENTRIES_MAX 1000000u /* seek table: 8 MB; journal_full() says so */
 
 /* zstd for one writer thread: one context (1.3 MB at level 1) for all of its recordings. */
@@ -36,6 +39,8 @@ struct journal {
     char *path;
     int fd; /* -1: not open */
     bool plain, sync_each, sync_at_end;
+    bool linked;   /* the file had a name when it was opened, as far as its file system tells */
+    bool no_table; /* an entry is missing */
     int level;
     struct buf lines;              /* not yet in a frame */
     uint64_t first_line_us;        /* when its first line came; 0: there is none */
@@ -79,6 +84,8 @@ void journal_line_added(struct journal *j, struct journal_codec *codec, uint64_t
 void journal_flush(struct journal *j, struct journal_codec *codec, uint64_t now_us);
 /* Tries frames that the disk refused again, when it is time. */
 void journal_retry(struct journal *j, uint64_t now_us);
+/* Frames of another file, its `pending`, go to this one. Empties the buffer. */
+void journal_adopt(struct journal *j, struct buf *frames, uint64_t now_us);
 /* Bytes in the file once everything that was cut so far is written. */
 uint64_t journal_size(const struct journal *j);
 static inline bool journal_full(const struct journal *j) {

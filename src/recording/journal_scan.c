@@ -208,6 +208,7 @@ int journal_scan(struct journal *j, enum journal_want want, struct err *err) {
         return io_error(j, "examine", err);
     if (!S_ISREG(st.st_mode))
         return err_set(err, MF_EAGAIN, "%s is not a plain file", j->path);
+    j->linked = st.st_nlink > 0;
     uint64_t size = (uint64_t)st.st_size;
     if (size == 0)
         return MF_OK;

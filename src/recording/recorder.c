@@ -163,6 +163,7 @@ void recording_free(struct recording *rec) {
         free(p);
     }
     journal_drop(&rec->journal);
+    buf_fini(&rec->carried);
     free(rec->settings.template_text);
     free(rec->name);
     free(rec->key);

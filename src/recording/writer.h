@@ -104,7 +104,7 @@ struct track {
     /* the writer's */
     struct list link; /* recording.tracks, once its first record was seen */
     bool seen, open_written;
-    struct buf open_line; /* kept for rotated parts */
+    struct buf open_line; /* kept for further files */
     struct line_prefix prefix;
     struct record_gap lost; /* while the disk took nothing */
     struct lane lanes[LANES];
@@ -174,6 +174,7 @@ struct recording {
     struct list tracks;
     enum recording_phase phase;
     struct journal journal;
+    struct buf carried; /* frames whose file was taken away, for the next one */
     char *name; /* file or document of part 1, after "-2" where the name was taken */
     unsigned part;
     int64_t recorded_at_us, base_us; /* wall clock of the file's first line; what it is on the monotonic clock */

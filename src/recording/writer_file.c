@@ -65,7 +65,9 @@ static void count_file_bytes(struct writer *w, struct recording *rec, uint64_t b
 /* After anything that may have written. */
 static void after_io(struct writer *w, struct recording *rec) {
     count_file_bytes(w, rec, rec->earlier_bytes + rec->journal.size);
-    if (rec->journal.error)
+    if (rec->journal.error == JOURNAL_TAKEN_AWAY)
+        w->next_check_us = w->now_us; /* another file is begun at the next turn */
+    else if (rec->journal.error)
         set_failed(w, rec, rec->journal.path, strerror(rec->journal.error));
     else
         set_recovered(rec);
@@ -220,6 +222,11 @@ static void set_time_base(struct recording *rec) {
     }
 }
 
+static void continue_tracks(struct writer *w, struct recording *rec) {
+    LIST_EACH_SAFE(&rec->tracks, it)
+    track_continue(w, container_of(it, struct track, link));
+}
+
 static void opened(struct writer *w, struct recording *rec) {
     bool again = rec->phase == RECORDING_PARKED;
     rec->phase = RECORDING_WRITING;
@@ -232,8 +239,21 @@ static void opened(struct writer *w, struct recording *rec) {
     metrics_inc(&w->counts, METRIC_RECORDINGS_OPEN);
     if (!again || rec->journal.size == 0)
         write_recording_line(w, rec);
+    continue_tracks(w, rec);
     rec->part_lines = false;
+    if (rec->carried.len) {
+        journal_flush(&rec->journal, &w->codec, w->now_us);
+        journal_adopt(&rec->journal, &rec->carried, w->now_us);
+    }
     after_io(w, rec);
+}
+
+static void forget_name(struct recording *rec) {
+    free(rec->name);
+    rec->name = NULL;
+    rec->phase = RECORDING_STARTING;
+    rec->document_written = false;
+    rec->recorded_at_us = 0;
 }
 
 /* A parked document is written again from its journal, when that is still ours. When it is gone, or another process
@@ -242,11 +262,7 @@ static int open_parked(struct recording *rec, struct err *err) {
     int rc = open_part(rec, rec->name, rec->part, JOURNAL_THERE, err);
     if (rc != MF_EAGAIN)
         return rc;
-    free(rec->name);
-    rec->name = NULL;
-    rec->phase = RECORDING_STARTING;
-    rec->document_written = false;
-    rec->recorded_at_us = 0;
+    forget_name(rec);
     return open_any_name(rec, err);
 }
 
@@ -283,7 +299,29 @@ bool recording_ready(struct writer *w, struct recording *rec) {
 
 /* ---- parts ---- */
 
+/* Somebody removed or truncated the file: what it did not get yet goes to a new one, and so does what comes. */
+static void begin_again(struct writer *w, struct recording *rec) {
+    LOG_LIMITED(LOG_ERROR, "recording_taken_away", "path=%s because=%s", log_quote(rec->journal.path),
+                log_quote("the file was removed or truncated; a new one is begun"));
+    metrics_inc(&w->counts, METRIC_ERRORS_RECORDING);
+    metrics_dec(&w->counts, METRIC_RECORDINGS_OPEN);
+    list_remove(&rec->dirty);
+    rec->earlier_bytes += rec->journal.size;
+    journal_flush(&rec->journal, &w->codec, w->now_us);
+    rec->carried = rec->journal.pending;
+    rec->journal.pending = (struct buf)BUF_INIT;
+    journal_drop(&rec->journal);
+    /* A document is of one journal: another one gets a document of its own. */
+    if (is_document(rec))
+        forget_name(rec);
+    rec->phase = RECORDING_STARTING;
+    recording_ready(w, rec);
+}
+
 static void close_file(struct writer *w, struct recording *rec) {
+    journal_flush(&rec->journal, &w->codec, w->now_us);
+    if (rec->journal.error == JOURNAL_TAKEN_AWAY)
+        begin_again(w, rec);
     list_remove(&rec->dirty);
     if (!journal_is_open(&rec->journal))
         return;
@@ -319,6 +357,8 @@ static void post_retention(struct recording *rec) {
 static void rotate(struct writer *w, struct recording *rec) {
     struct err err;
     close_file(w, rec);
+    if (rec->phase == RECORDING_STARTING) /* it was taken away, and no other one can be had yet */
+        return;
     if (is_document(rec))
         post_document(rec, true);
     rec->document_written = false;
@@ -335,9 +375,6 @@ static void rotate(struct writer *w, struct recording *rec) {
         return;
     }
     opened(w, rec);
-    LIST_EACH_SAFE(&rec->tracks, it)
-    track_continue(w, container_of(it, struct track, link));
-    rec->part_lines = false;
 }
 
 void recording_flush(struct writer *w, struct recording *rec) {
@@ -375,14 +412,14 @@ static void remove_journal(const struct recording *rec) {
 }
 
 void recording_finish(struct writer *w, struct recording *rec) {
+    if (rec->phase == RECORDING_PARKED)
+        return;
+    close_file(w, rec);
     if (rec->phase == RECORDING_STARTING) {
         rec->unfinished = true;
         atomic_store(&rec->recorder->failed, true);
         return;
     }
-    if (rec->phase == RECORDING_PARKED)
-        return;
-    close_file(w, rec);
     if (is_document(rec)) {
         post_document(rec, false);
         rec->phase = RECORDING_PARKED;
@@ -429,6 +466,8 @@ static void check_idle(struct writer *w, struct recording *rec) {
 }
 
 void recording_check(struct writer *w, struct recording *rec) {
+    if (rec->journal.error == JOURNAL_TAKEN_AWAY)
+        begin_again(w, rec);
     if (rec->phase == RECORDING_WRITING) {
         journal_retry(&rec->journal, w->now_us);
         after_io(w, rec);

@@ -55,11 +55,9 @@ static void write_open(struct writer *w, struct track *t) {
     if (redact_open(t->redactor, t, &e, &query, &upstream) == MF_OK) {
         recording_write(w, rec, &e);
         t->open_written = true;
-        if (rec->settings.rotate_size || rec->settings.rotate_us) {
-            e.continued = true;
-            if (event_write_line(&t->open_line, &e) < 0)
-                buf_fini(&t->open_line);
-        }
+        e.continued = true;
+        if (event_write_line(&t->open_line, &e) < 0)
+            buf_fini(&t->open_line);
     }
     free(query);
     free(upstream);
