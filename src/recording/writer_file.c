@@ -356,6 +356,12 @@ static void post_retention(struct recording *rec) {
 
 static void rotate(struct writer *w, struct recording *rec) {
     struct err err;
+    /* What the disk does not take now waits in memory with the file open; it would be lost with its end. */
+    journal_flush(&rec->journal, &w->codec, w->now_us);
+    if (rec->journal.error) {
+        after_io(w, rec);
+        return;
+    }
     close_file(w, rec);
     if (rec->phase == RECORDING_STARTING) /* it was taken away, and no other one can be had yet */
         return;

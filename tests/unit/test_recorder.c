@@ -745,6 +745,34 @@ START_TEST(a_full_disk_that_gets_room_again) {
 }
 END_TEST
 
+/* The part has its size, and what it has in memory does not fit: it is ended when that is written. */
+START_TEST(a_full_disk_at_a_rotation) {
+    signal(SIGXFSZ, SIG_IGN);
+    config.flush_ms = 2000;
+    config.rotate_size = 40000;
+    start_recorder(0);
+    struct recording *rec = record_to("n.jsonl");
+    struct capture *c = join(rec, 1);
+    struct rng rng;
+    rng_init(&rng, 5);
+    char text[2000];
+    limit_file_size(135000);
+    for (unsigned i = 0; i < 72; i++) { /* a frame of 128 KiB, which makes a rotation due, and some lines behind it */
+        noise(&rng, text, sizeof text);
+        add_text(c, text);
+    }
+    WAIT_FOR(counts_of(rec).failed || exists(path_of("n.2.jsonl")));
+    limit_file_size(RLIM_INFINITY);
+    WAIT_FOR(exists(path_of("n.2.jsonl")));
+    leave(c);
+    recording_unref(rec);
+    ck_assert_int_eq(stop_recorder(), MF_OK);
+    struct seen one = read_back(path_of("n.jsonl")), two = read_back(path_of("n.2.jsonl"));
+    ck_assert_uint_eq(one.frames + two.frames, 72);
+    ck_assert_uint_eq(one.gaps + two.gaps, 0);
+}
+END_TEST
+
 START_TEST(a_disk_that_stays_full) {
     signal(SIGXFSZ, SIG_IGN);
     start_recorder(0);
@@ -1028,6 +1056,7 @@ int main(void) {
     tcase_add_test(t, what_is_left_of_a_message_is_withheld);
     tcase_add_test(t, a_redacted_message_without_end_needs_little_memory);
     tcase_add_loop_test(t, a_full_disk_that_gets_room_again, 0, ARRAY_LEN(full_disks));
+    tcase_add_test(t, a_full_disk_at_a_rotation);
     tcase_add_test(t, a_disk_that_stays_full);
     tcase_add_test(t, an_end_on_a_full_disk_is_told);
     tcase_add_test(t, a_tmpfs_that_is_full);
