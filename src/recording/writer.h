@@ -155,6 +155,7 @@ enum recording_phase {
     RECORDING_STARTING, /* no file yet; tried again each second */
     RECORDING_WRITING,
     RECORDING_PARKED, /* a document is written, its journal closed but kept for connections to come */
+    RECORDING_ENDED,  /* its file is closed and nobody can find it any more; its jobs are still to be done */
 };
 
 struct recording {

@@ -418,7 +418,7 @@ static void remove_journal(const struct recording *rec) {
 }
 
 void recording_finish(struct writer *w, struct recording *rec) {
-    if (rec->phase == RECORDING_PARKED)
+    if (rec->phase == RECORDING_PARKED || rec->phase == RECORDING_ENDED)
         return;
     close_file(w, rec);
     if (rec->phase == RECORDING_STARTING) {
@@ -447,7 +447,17 @@ void recording_discard(struct writer *w, struct recording *rec) {
     recording_free(rec);
 }
 
-/* No reference is left. Returns whether the recording is gone. */
+/* The writer waits for no job: it would keep all other recordings from their disk. */
+static void discard(struct writer *w, struct recording *rec) {
+    if (atomic_load(&rec->jobs)) {
+        rec->phase = RECORDING_ENDED;
+        return;
+    }
+    list_remove(&rec->link);
+    recording_discard(w, rec);
+}
+
+/* No reference is left. */
 static void check_idle(struct writer *w, struct recording *rec) {
     if (!rec->idle_since_us)
         rec->idle_since_us = w->now_us;
@@ -464,14 +474,14 @@ static void check_idle(struct writer *w, struct recording *rec) {
     if (!recorder_forget(rec->recorder, rec))
         return;
     recording_finish(w, rec);
-    list_remove(&rec->link);
-    if (atomic_load(&rec->jobs))
-        /* Rare and short (retention, a rotated part); a list of the dying would be more than it is worth. */
-        jobs_wait(&rec->recorder->jobs);
-    recording_discard(w, rec);
+    discard(w, rec);
 }
 
 void recording_check(struct writer *w, struct recording *rec) {
+    if (rec->phase == RECORDING_ENDED) {
+        discard(w, rec);
+        return;
+    }
     if (rec->journal.error == JOURNAL_TAKEN_AWAY)
         begin_again(w, rec);
     if (rec->phase == RECORDING_WRITING) {

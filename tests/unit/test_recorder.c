@@ -951,6 +951,57 @@ static void visit(const char *name, uint64_t number, const char *text) {
     leave(c);
 }
 
+static bool is_finished(const char *path) {
+    int fd = open(path, O_RDONLY);
+    bool free_again = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (fd >= 0)
+        close(fd);
+    return free_again;
+}
+
+/* A file for each connection, and there is always a new one: those before it end all the same. */
+START_TEST(recordings_end_while_others_begin) {
+    start_recorder(0);
+    visit("first.jsonl.zst", 1, "x");
+    WAIT_FOR(exists(path_of("first.jsonl.zst")));
+    char name[32];
+    for (unsigned i = 0; i < 250 && !is_finished(path_of("first.jsonl.zst")); i++) {
+        snprintf(name, sizeof name, "%u.jsonl.zst", i);
+        visit(name, i + 2, "y");
+        usleep(20000);
+    }
+    ck_assert(is_finished(path_of("first.jsonl.zst")));
+}
+END_TEST
+
+/* Retention looks at the directory once for what ends together, and nobody waits for it. */
+START_TEST(retention_of_many_that_end_together) {
+    config.path.text = (char *)"c-{{connection.id}}.jsonl.zst";
+    config.keep_files = 1;
+    start_recorder(0);
+    char name[32];
+    for (unsigned i = 0; i < 20000; i++) {
+        snprintf(name, sizeof name, "c-old%u.jsonl.zst", i);
+        ck_assert_int_eq(symlink("nowhere", path_of(name)), 0);
+    }
+    uint64_t began = clock_mono_us();
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(name, sizeof name, "c-%u.jsonl.zst", i);
+        visit(name, i, "x");
+    }
+    WAIT_FOR(is_finished(path_of("c-399.jsonl.zst")));
+    ck_assert_int_eq(stop_recorder(), MF_OK);
+    ck_assert_uint_lt(clock_mono_us() - began, 6000000);
+    unsigned left = 0;
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(name, sizeof name, "c-%u.jsonl.zst", i);
+        left += exists(path_of(name));
+    }
+    ck_assert_uint_ge(left, 1);
+    ck_assert_uint_le(left, 2); /* the newest, and whichever the last look was made for */
+}
+END_TEST
+
 START_TEST(a_document_of_the_day_grows) {
     config.path.text = (char *)"ws-{{date}}.json";
     start_recorder(0);
@@ -1063,6 +1114,8 @@ int main(void) {
     tcase_add_test(t, a_path_that_cannot_be_had);
     tcase_add_test(t, kill_9_loses_only_the_last_flush);
     tcase_add_loop_test(t, a_document_at_the_end, 0, ARRAY_LEN(documents));
+    tcase_add_test(t, recordings_end_while_others_begin);
+    tcase_add_test(t, retention_of_many_that_end_together);
     tcase_add_test(t, a_document_of_the_day_grows);
     tcase_add_loop_test(t, a_document_whose_journal_is_gone_stays, 0, ARRAY_LEN(taken_by_another));
     tcase_add_test(t, a_crashs_journal_is_gone_on_with);
