@@ -93,8 +93,8 @@ bool port_unspill(struct record_port *port) {
 
 /* ---- records ---- */
 
-/* Room for a record, in the ring; or outside of it, when the connection's route wants nothing lost: behind what is there
- * already, for a track's records stay in order. */
+/* Room for a record, in the ring; or outside of it, when the connection's route wants nothing lost: behind what is
+ * there already, for a track's records stay in order. */
 static struct record *reserve(struct capture *c, enum record_kind kind, size_t extra, size_t keep, uint64_t time_us) {
     struct record_port *port = c->port;
     struct track *t = c->track;
@@ -160,7 +160,9 @@ int capture_open(struct record_port *port, struct recording *rec, const struct c
         return MF_ENOMEM;
     }
     const struct record_config *config = info->config;
-    *c = (struct capture){.port = port, .track = t, .recording = rec,
+    *c = (struct capture){.port = port,
+                          .track = t,
+                          .recording = rec,
                           .rules = {config->on_full, config->on_error, config->leg, config->exclude_ping}};
     /* Only a hint: the writer writes the open line before the first record that it sees of this track. */
     struct record *r = reserve(c, RECORD_OPEN, 0, 0, info->time_us);
@@ -218,8 +220,7 @@ static bool wanted(const struct capture *c, const struct capture_fragment *f) {
 
 /* What was lost goes before what comes next. */
 static bool hand_over_gap(struct capture *c, uint64_t time_us) {
-    struct record *r =
-        reserve(c, RECORD_GAP, sizeof c->gap, KEEP_FOR_CONTROL(c->port->ring.size), time_us);
+    struct record *r = reserve(c, RECORD_GAP, sizeof c->gap, KEEP_FOR_CONTROL(c->port->ring.size), time_us);
     if (!r)
         return false;
     memcpy(r + 1, &c->gap, sizeof c->gap);
@@ -232,8 +233,7 @@ static bool hand_over(struct capture *c, const struct capture_fragment *f, uint8
     bool whole = f->first && f->last;
     struct record_place place = {f->frame_length, f->offset};
     size_t head = whole ? 0 : sizeof place;
-    struct record *r =
-        reserve(c, RECORD_FRAGMENT, head + f->len, KEEP_FOR_CONTROL(c->port->ring.size), f->time_us);
+    struct record *r = reserve(c, RECORD_FRAGMENT, head + f->len, KEEP_FOR_CONTROL(c->port->ring.size), f->time_us);
     if (MF_UNLIKELY(!r))
         return false;
     r->head.user[RECORD_USER_FLAGS] = flags;
@@ -308,8 +308,8 @@ void capture_add(struct capture *c, const struct capture_fragment *f) {
 enum capture_state capture_state(const struct capture *c) {
     if (c->must_close)
         return CAPTURE_MUST_CLOSE;
-    bool failed = c->rules.on_error == RECORD_ERROR_CLOSE &&
-                  atomic_load_explicit(&c->recording->failed, memory_order_relaxed);
+    bool failed =
+        c->rules.on_error == RECORD_ERROR_CLOSE && atomic_load_explicit(&c->recording->failed, memory_order_relaxed);
     return failed ? CAPTURE_MUST_CLOSE : CAPTURE_OK;
 }
 

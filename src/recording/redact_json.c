@@ -1,7 +1,7 @@
 /* Secrets in JSON text: the values at given paths are replaced in place, every other byte stays as it came.
  *
- * One pass over the text checks that it is JSON (RFC 8259; one value or several) and follows all paths at once: at each level a path has a
- * set of segments that may come next, one bit each. Nothing is parsed into a tree. */
+ * One pass over the text checks that it is JSON (RFC 8259; one value or several) and follows all paths at once: at each
+ * level a path has a set of segments that may come next, one bit each. Nothing is parsed into a tree. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -176,7 +176,7 @@ struct recording {
     enum recording_phase phase;
     struct journal journal;
     struct buf carried; /* frames whose file was taken away, for the next one */
-    char *name; /* file or document of part 1, after "-2" where the name was taken */
+    char *name;         /* file or document of part 1, after "-2" where the name was taken */
     unsigned part;
     int64_t recorded_at_us, base_us; /* wall clock of the file's first line; what it is on the monotonic clock */
     int64_t asked_wall_us;           /* recorder_open() */

@@ -16,7 +16,7 @@ struct inspection {
     struct buf text;
     struct inspected_frame *frames;
     size_t count, cap;
-    bool headless; /* its first frame was lost: what it is about nobody can tell */
+    bool headless;          /* its first frame was lost: what it is about nobody can tell */
     bool too_large, opaque; /* opaque: an extension has changed the bytes */
     bool begun;             /* its first frame is written, and says why the text is not */
 };
