@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "config/config.h"
 #include "recording/event.h"
+#include "recording/redact.h"
 
 struct recorder;    /* one for the gateway */
 struct record_port; /* one worker's end of it */
@@ -45,7 +46,8 @@ struct recording_stats {
 };
 
 /* The recording for `path` (expanded), opened now, or shared when that path is being recorded already. Touches no
- * disk: the file is opened by the writer thread. One reference for the caller. A file that exists already and is not
+ * disk: the file is opened by the writer thread. What the file is like (flush_ms, rotation, retention, …) is as the
+ * first one's configuration says. One reference for the caller. A file that exists already and is not
  * being written by us is never overwritten: native and .jsonl forms are appended to, documents get the next free
  * name ("…-2.json"). Any thread. */
 MF_MUSTCHECK int recorder_open(struct recorder *r, const char *path, const struct record_config *config,
@@ -70,6 +72,8 @@ struct capture_open {
     const struct connection *connection;    /* copied, redacted by the writer before anything is written */
     const char *upstream;                   /* URL or NULL; copied */
     const struct headers *response_headers; /* as the client saw them; may be NULL; copied */
+    const struct record_config *config;     /* on_full, on_error, leg, exclude_ping: of this connection alone; copied */
+    struct redactor *redactor;              /* its own as well: a file may be shared with other routes; counted */
     uint64_t time_us;                       /* clock_mono_us() */
 };
 /* Joins a recording: writes its "open" line. Takes a reference of rec for its life. The port's worker. */

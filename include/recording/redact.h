@@ -27,7 +27,9 @@ struct redactor;
 
 /* Copies the rules. MF_EINVAL for a JSON path that is none. */
 MF_MUSTCHECK int redactor_new(const struct redact_rules *rules, struct redactor **out, struct err *err);
-void redactor_free(struct redactor *r);
+/* Counted: a route has one, and so has each connection whose lines are still to be written. Any thread. */
+struct redactor *redactor_ref(struct redactor *r);
+void redactor_unref(struct redactor *r);
 /* Are there JSON paths? Without them redact_json() changes nothing. */
 bool redactor_has_json(const struct redactor *r);
 
@@ -35,12 +37,16 @@ bool redactor_has_json(const struct redactor *r);
 bool redact_header_name(const struct redactor *r, const char *name);
 /* Replaces values in place. MF_ENOMEM: some may be left; write none of them then. */
 MF_MUSTCHECK int redact_headers(const struct redactor *r, struct headers *h);
+/* Of Sec-WebSocket-Protocol, whose values are said in other places too. Borrowed; NULL stays NULL. */
+const char *redact_subprotocol(const struct redactor *r, const char *subprotocol);
 /* "a=1&token=x" -> "a=1&token=[redacted]". malloc'd; NULL: out of memory. */
 char *redact_query(const struct redactor *r, const char *query);
 /* As redact_query() for a whole URL, its user information included. malloc'd; NULL: out of memory. */
 char *redact_url(const struct redactor *r, const char *url);
 /* Appends text with the values at the JSON paths replaced, byte for byte the same elsewhere. Returns 1; 0 when nothing
- * had to be replaced or text is not one JSON value (out is then unchanged); MF_ENOMEM. */
+ * had to be replaced or text is not JSON (out is then unchanged); MF_ELIMIT: write none of it, for it has a value that
+ * is to be replaced and is not JSON as a whole, or is nested too deeply to be searched; MF_ENOMEM: write none either.
+ * Several values, one behind the other, are each searched. */
 MF_MUSTCHECK int redact_json(const struct redactor *r, const void *text, size_t len, struct buf *out);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "protocol/url.h"
+#include "recording/redact.h"
 #include "relay/endpoint.h"
 #include "template/template.h"
 
@@ -31,6 +32,7 @@ struct route {
     struct transform_source transforms[2]; /* by enum direction */
     /* recording */
     struct template *record_path; /* NULL: not recorded */
+    struct redactor *redactor;    /* NULL: not recorded */
 };
 
 struct plan {

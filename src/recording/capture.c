@@ -93,11 +93,12 @@ bool port_unspill(struct record_port *port) {
 
 /* ---- records ---- */
 
-/* Room for a record, in the ring; or outside of it, when the track's recording wants nothing lost: behind what is there
- * already, for a track's records stay in order. */
-static struct record *reserve(struct record_port *port, struct track *t, enum record_kind kind, size_t extra,
-                              size_t keep, uint64_t time_us) {
-    bool may_spill = kind != RECORD_OPEN && t->recording->settings.on_full == RECORD_FULL_PAUSE;
+/* Room for a record, in the ring; or outside of it, when the connection's route wants nothing lost: behind what is
+ * there already, for a track's records stay in order. */
+static struct record *reserve(struct capture *c, enum record_kind kind, size_t extra, size_t keep, uint64_t time_us) {
+    struct record_port *port = c->port;
+    struct track *t = c->track;
+    bool may_spill = kind != RECORD_OPEN && c->rules.on_full == RECORD_FULL_PAUSE;
     size_t size = round_up(sizeof(struct record) + extra);
     struct record *r = NULL;
     if (MF_LIKELY(!may_spill || port_unspill(port)))
@@ -128,6 +129,7 @@ static void free_track(struct track *t) {
     connection_fini(&t->connection);
     headers_fini(&t->response_headers);
     free(t->upstream);
+    redactor_unref(t->redactor);
     free(t);
 }
 
@@ -136,6 +138,7 @@ static struct track *new_track(struct recording *rec, const struct capture_open 
     if (!t)
         return NULL;
     list_init(&t->link);
+    t->redactor = redactor_ref(info->redactor);
     t->opened_us = info->time_us;
     line_prefix_init(&t->prefix, info->connection->id);
     if (connection_copy(&t->connection, info->connection) < 0 ||
@@ -156,9 +159,13 @@ int capture_open(struct record_port *port, struct recording *rec, const struct c
         free(c);
         return MF_ENOMEM;
     }
-    *c = (struct capture){.port = port, .track = t, .recording = rec};
+    const struct record_config *config = info->config;
+    *c = (struct capture){.port = port,
+                          .track = t,
+                          .recording = rec,
+                          .rules = {config->on_full, config->on_error, config->leg, config->exclude_ping}};
     /* Only a hint: the writer writes the open line before the first record that it sees of this track. */
-    struct record *r = reserve(port, t, RECORD_OPEN, 0, 0, info->time_us);
+    struct record *r = reserve(c, RECORD_OPEN, 0, 0, info->time_us);
     if (r)
         publish(port, r);
     *out = c;
@@ -169,12 +176,12 @@ int capture_open(struct record_port *port, struct recording *rec, const struct c
 static size_t wire_room(const struct capture *c, size_t used) {
     const struct ring *ring = &c->port->ring;
     size_t fragments = ring->size - RESERVE(ring->size);
-    size_t legs = c->recording->settings.leg == RECORD_LEG_BOTH ? 2 : 1;
+    size_t legs = c->rules.leg == RECORD_LEG_BOTH ? 2 : 1;
     return used >= fragments ? 0 : (fragments - used) / (RING_PER_WIRE_BYTE * legs);
 }
 
 size_t capture_room(struct capture *c) {
-    if (c->recording->settings.on_full != RECORD_FULL_PAUSE)
+    if (c->rules.on_full != RECORD_FULL_PAUSE)
         return SIZE_MAX;
     struct record_port *port = c->port;
     if (MF_UNLIKELY(!port_unspill(port))) {
@@ -205,7 +212,7 @@ size_t capture_room(struct capture *c) {
 }
 
 static bool wanted(const struct capture *c, const struct capture_fragment *f) {
-    const struct record_settings *s = &c->recording->settings;
+    const struct capture_rules *s = &c->rules;
     if (s->exclude_ping && (f->opcode == WS_PING || f->opcode == WS_PONG))
         return false;
     return s->leg == RECORD_LEG_BOTH || (s->leg == RECORD_LEG_CLIENT) == (f->leg == EVENT_LEG_CLIENT);
@@ -213,8 +220,7 @@ static bool wanted(const struct capture *c, const struct capture_fragment *f) {
 
 /* What was lost goes before what comes next. */
 static bool hand_over_gap(struct capture *c, uint64_t time_us) {
-    struct record *r =
-        reserve(c->port, c->track, RECORD_GAP, sizeof c->gap, KEEP_FOR_CONTROL(c->port->ring.size), time_us);
+    struct record *r = reserve(c, RECORD_GAP, sizeof c->gap, KEEP_FOR_CONTROL(c->port->ring.size), time_us);
     if (!r)
         return false;
     memcpy(r + 1, &c->gap, sizeof c->gap);
@@ -227,8 +233,7 @@ static bool hand_over(struct capture *c, const struct capture_fragment *f, uint8
     bool whole = f->first && f->last;
     struct record_place place = {f->frame_length, f->offset};
     size_t head = whole ? 0 : sizeof place;
-    struct record *r =
-        reserve(c->port, c->track, RECORD_FRAGMENT, head + f->len, KEEP_FOR_CONTROL(c->port->ring.size), f->time_us);
+    struct record *r = reserve(c, RECORD_FRAGMENT, head + f->len, KEEP_FOR_CONTROL(c->port->ring.size), f->time_us);
     if (MF_UNLIKELY(!r))
         return false;
     r->head.user[RECORD_USER_FLAGS] = flags;
@@ -261,7 +266,7 @@ static void lose(struct capture *c, const struct capture_fragment *f, unsigned l
     }
     c->gap.bytes += f->len;
     c->skipping[lane] = !f->last;
-    if (c->recording->settings.on_full == RECORD_FULL_CLOSE)
+    if (c->rules.on_full == RECORD_FULL_CLOSE)
         c->must_close = true;
 }
 
@@ -303,8 +308,8 @@ void capture_add(struct capture *c, const struct capture_fragment *f) {
 enum capture_state capture_state(const struct capture *c) {
     if (c->must_close)
         return CAPTURE_MUST_CLOSE;
-    bool failed = c->recording->settings.on_error == RECORD_ERROR_CLOSE &&
-                  atomic_load_explicit(&c->recording->failed, memory_order_relaxed);
+    bool failed =
+        c->rules.on_error == RECORD_ERROR_CLOSE && atomic_load_explicit(&c->recording->failed, memory_order_relaxed);
     return failed ? CAPTURE_MUST_CLOSE : CAPTURE_OK;
 }
 
@@ -318,7 +323,7 @@ void capture_close(struct capture *c, const char *by, const char *reason, unsign
     t->end.code = code;
     t->end.time_us = time_us;
     t->end.gap = c->gap;
-    struct record *r = reserve(port, t, RECORD_END, 0, 0, time_us);
+    struct record *r = reserve(c, RECORD_END, 0, 0, time_us);
     if (r) {
         publish(port, r);
     } else {

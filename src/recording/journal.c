@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -28,9 +29,17 @@ static void put_le32(struct buf *out, uint32_t v) {
     buf_append(out, b, sizeof b);
 }
 
+/* A file that was removed takes whatever is written, for nobody; one that was truncated would get a hole. */
+static bool is_taken_away(const struct journal *j) {
+    struct stat st;
+    return fstat(j->fd, &st) == 0 && ((!st.st_nlink && j->linked) || (uint64_t)st.st_size < j->size);
+}
+
 /* Writes all of it at the end of the file, or nothing. */
 static int write_whole(struct journal *j, const uint8_t *data, size_t len) {
     size_t done = 0;
+    if (is_taken_away(j))
+        return JOURNAL_TAKEN_AWAY;
     while (done < len) {
         ssize_t n = pwrite(j->fd, data + done, len - done, (off_t)(j->size + done));
         if (n < 0 && errno == EINTR)
@@ -149,6 +158,19 @@ void journal_retry(struct journal *j, uint64_t now_us) {
     j->error = 0;
 }
 
+void journal_adopt(struct journal *j, struct buf *frames, uint64_t now_us) {
+    for (size_t at = 0; !j->plain && at < frames->len;) {
+        size_t n = ZSTD_findFrameCompressedSize(frames->data + at, frames->len - at);
+        MUST(!ZSTD_isError(n));
+        /* Without memory for its entry the table is not written: it must account for every byte. */
+        j->no_table |= !journal_add_entry(j, n, ZSTD_getFrameContentSize(frames->data + at, n));
+        at += n;
+    }
+    if (frames->len)
+        put_frame(j, frames->data, frames->len, now_us);
+    buf_fini(frames);
+}
+
 uint64_t journal_size(const struct journal *j) {
     return j->size + j->pending.len;
 }
@@ -179,7 +201,7 @@ int journal_finish(struct journal *j, struct journal_codec *codec, uint64_t now_
     journal_retry(j, now_us);
     int why = j->pending.len || j->lines.len ? j->error : 0;
     /* Without its table a file is whole all the same, only slower to search. */
-    if (!why && !j->plain && j->entries_count)
+    if (!why && !j->plain && j->entries_count && !j->no_table)
         why = write_seek_table(j);
     if (!why && j->sync_at_end && fsync(j->fd) < 0)
         why = errno;
@@ -207,7 +229,7 @@ int journal_open(struct journal *j, const char *path, const struct journal_optio
                           .sync_at_end = options->sync_at_end,
                           .level = options->level ? options->level : 1,
                           .path = strdup(path)};
-    int rc = j->path ? journal_scan(j, options->fresh, err) : err_set(err, MF_ENOMEM, "out of memory");
+    int rc = j->path ? journal_scan(j, options->want, err) : err_set(err, MF_ENOMEM, "out of memory");
     if (rc < 0)
         journal_drop(j);
     return rc;

@@ -6,6 +6,7 @@
 #ifndef MF_RECORDING_JOURNAL_H
 #define MF_RECORDING_JOURNAL_H
 
+#include <errno.h>
 #include <zstd.h>
 
 #include "base/buf.h"
@@ -15,6 +16,8 @@
 #define JOURNAL_LINES_START (16u << 10)
 #define JOURNAL_PENDING_MAX (4u << 20) /* frames kept for a disk that takes none; then lines are refused */
 #define JOURNAL_RETRY_US 1000000u
+/* As j->error: the file was removed or truncated by somebody, and what was not written yet is in `pending`. */
+#define JOURNAL_TAKEN_AWAY ESTALE
 #define JOURNAL_ENTRIES_MAX 1000000u /* seek table: 8 MB; journal_full() says so */
 
 /* zstd for one writer thread: one context (1.3 MB at level 1) for all of its recordings. */
@@ -36,6 +39,8 @@ struct journal {
     char *path;
     int fd; /* -1: not open */
     bool plain, sync_each, sync_at_end;
+    bool linked;   /* the file had a name when it was opened, as far as its file system tells */
+    bool no_table; /* an entry is missing */
     int level;
     struct buf lines;              /* not yet in a frame */
     uint64_t first_line_us;        /* when its first line came; 0: there is none */
@@ -48,15 +53,21 @@ struct journal {
     int64_t recorded_at_us; /* of a file that existed already: from its first line; 0 otherwise */
 };
 
+enum journal_want {
+    JOURNAL_ANY,   /* go on with the file, or make it */
+    JOURNAL_FRESH, /* it must not exist yet */
+    JOURNAL_THERE, /* it must exist */
+};
+
 struct journal_options {
     bool plain, sync_each, sync_at_end;
-    int level;  /* 0: 1 */
-    bool fresh; /* the file must not exist yet */
+    int level; /* 0: 1 */
+    enum journal_want want;
 };
 
 /* Opens or creates path and finds the end of its last whole frame; a frame or a line that a crash cut is removed, and
- * that is logged. MF_EAGAIN: another process is writing it, or it exists and is not a session file of this form (err
- * says which): take another name. MF_EIO, MF_ENOMEM: err says why. */
+ * that is logged. MF_EAGAIN: another process is writing it, or it is not as wanted, or not a session file of this form
+ * (err says which): take another name. MF_EIO, MF_ENOMEM: err says why. */
 MF_MUSTCHECK int journal_open(struct journal *j, const char *path, const struct journal_options *options,
                               struct err *err);
 static inline bool journal_is_open(const struct journal *j) {
@@ -73,6 +84,8 @@ void journal_line_added(struct journal *j, struct journal_codec *codec, uint64_t
 void journal_flush(struct journal *j, struct journal_codec *codec, uint64_t now_us);
 /* Tries frames that the disk refused again, when it is time. */
 void journal_retry(struct journal *j, uint64_t now_us);
+/* Frames of another file, its `pending`, go to this one. Empties the buffer. */
+void journal_adopt(struct journal *j, struct buf *frames, uint64_t now_us);
 /* Bytes in the file once everything that was cut so far is written. */
 uint64_t journal_size(const struct journal *j);
 static inline bool journal_full(const struct journal *j) {

@@ -189,8 +189,11 @@ static int cut_torn_tail(struct journal *j, uint64_t file_size, struct err *err)
     return ftruncate(j->fd, (off_t)j->size) < 0 ? io_error(j, "truncate", err) : MF_OK;
 }
 
-int journal_scan(struct journal *j, bool fresh, struct err *err) {
-    j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (fresh ? O_EXCL : 0), 0600);
+int journal_scan(struct journal *j, enum journal_want want, struct err *err) {
+    static const int flags[] = {[JOURNAL_ANY] = O_CREAT, [JOURNAL_FRESH] = O_CREAT | O_EXCL, [JOURNAL_THERE] = 0};
+    j->fd = open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags[want], 0600);
+    if (j->fd < 0 && errno == ENOENT && want == JOURNAL_THERE)
+        return err_set(err, MF_EAGAIN, "%s is gone", j->path);
     if (j->fd < 0 && (errno == EEXIST || errno == ELOOP))
         return err_set(err, MF_EAGAIN, "%s exists", j->path);
     if (j->fd < 0)
@@ -205,6 +208,7 @@ int journal_scan(struct journal *j, bool fresh, struct err *err) {
         return io_error(j, "examine", err);
     if (!S_ISREG(st.st_mode))
         return err_set(err, MF_EAGAIN, "%s is not a plain file", j->path);
+    j->linked = st.st_nlink > 0;
     uint64_t size = (uint64_t)st.st_size;
     if (size == 0)
         return MF_OK;

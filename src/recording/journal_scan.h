@@ -11,7 +11,7 @@
 #define JOURNAL_SEEK_HEAD 8u
 
 /* Fills fd, size, entries and recorded_at_us from j->path; errors as journal_open(). */
-MF_MUSTCHECK int journal_scan(struct journal *j, bool fresh, struct err *err);
+MF_MUSTCHECK int journal_scan(struct journal *j, enum journal_want want, struct err *err);
 
 /* False: out of memory. */
 bool journal_add_entry(struct journal *j, size_t compressed, unsigned long long decompressed);

@@ -115,26 +115,13 @@ static int copy_settings(struct recording *rec, const struct record_config *c, s
         .rotate_us = (uint64_t)c->rotate_seconds * 1000000,
         .rotate_size = c->rotate_size,
         .fsync = c->fsync,
-        .on_full = c->on_full,
-        .on_error = c->on_error,
-        .leg = c->leg,
-        .exclude_ping = c->exclude_ping,
         .level = c->level,
         .keep_files = c->keep_files,
         .keep_seconds = c->keep_seconds,
         .keep_bytes = c->keep_bytes,
         .template_text = strdup(c->path.text ? c->path.text : rec->key),
     };
-    if (!rec->settings.template_text)
-        return err_set(err, MF_ENOMEM, "out of memory");
-    struct redact_rules rules = {.defaults = c->redact_defaults,
-                                 .headers = c->redact_headers,
-                                 .headers_count = c->redact_headers_count,
-                                 .query = c->redact_query,
-                                 .query_count = c->redact_query_count,
-                                 .json = c->redact_json,
-                                 .json_count = c->redact_json_count};
-    return redactor_new(&rules, &rec->redactor, err);
+    return rec->settings.template_text ? MF_OK : err_set(err, MF_ENOMEM, "out of memory");
 }
 
 static int recording_new(struct recorder *r, const char *path, const struct record_config *config,
@@ -176,7 +163,7 @@ void recording_free(struct recording *rec) {
         free(p);
     }
     journal_drop(&rec->journal);
-    redactor_free(rec->redactor);
+    buf_fini(&rec->carried);
     free(rec->settings.template_text);
     free(rec->name);
     free(rec->key);

@@ -38,6 +38,7 @@ int redactor_new(const struct redact_rules *rules, struct redactor **out, struct
     struct redactor *r = calloc(1, sizeof *r);
     if (!r)
         return err_set(err, MF_ENOMEM, "out of memory");
+    atomic_init(&r->refs, 1);
     r->defaults = rules->defaults;
     r->headers_count = rules->headers_count;
     r->query_count = rules->query_count;
@@ -48,15 +49,20 @@ int redactor_new(const struct redact_rules *rules, struct redactor **out, struct
     for (size_t i = 0; rc == MF_OK && i < rules->json_count; i++)
         rc = redact_path_add(r, rules->json[i], err);
     if (rc < 0) {
-        redactor_free(r);
+        redactor_unref(r);
         return rc;
     }
     *out = r;
     return MF_OK;
 }
 
-void redactor_free(struct redactor *r) {
-    if (!r)
+struct redactor *redactor_ref(struct redactor *r) {
+    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+    return r;
+}
+
+void redactor_unref(struct redactor *r) {
+    if (!r || atomic_fetch_sub(&r->refs, 1) != 1)
         return;
     list_free(r->headers, r->headers_count);
     list_free(r->query, r->query_count);
@@ -81,6 +87,10 @@ bool redact_header_name(const struct redactor *r, const char *name) {
     if (!r->defaults || list_has((char *const *)no_secrets, ARRAY_LEN(no_secrets), name))
         return false;
     return list_has((char *const *)secret_headers, ARRAY_LEN(secret_headers), name) || has_secret_word(name);
+}
+
+const char *redact_subprotocol(const struct redactor *r, const char *subprotocol) {
+    return subprotocol && redact_header_name(r, "Sec-WebSocket-Protocol") ? REDACTED : subprotocol;
 }
 
 static bool is_secret_parameter(const struct redactor *r, const char *name) {

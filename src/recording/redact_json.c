@@ -1,7 +1,7 @@
 /* Secrets in JSON text: the values at given paths are replaced in place, every other byte stays as it came.
  *
- * One pass over the text checks that it is JSON (RFC 8259) and follows all paths at once: at each level a path has a
- * set of segments that may come next, one bit each. Nothing is parsed into a tree. */
+ * One pass over the text checks that it is JSON (RFC 8259; one value or several) and follows all paths at once: at each
+ * level a path has a set of segments that may come next, one bit each. Nothing is parsed into a tree. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,7 +77,8 @@ struct scanner {
     const char *copied; /* up to here the text is in out */
     struct buf *out;
     struct buf name; /* of a member whose name has escapes */
-    bool changed;
+    bool changed, too_deep;
+    bool met; /* a member that is to be replaced, whatever its value turns out to be */
 };
 
 static bool scan_value(struct scanner *s, const struct place *place, unsigned depth);
@@ -247,6 +248,7 @@ static bool scan_member(struct scanner *s, const struct place *place, bool repla
     skip_space(s);
     const char *start = s->at;
     static const struct place nowhere;
+    s->met |= replace;
     /* Within what is replaced nothing else is: only its end is looked for. */
     if (!scan_value(s, replace ? &nowhere : place, depth))
         return false;
@@ -306,7 +308,9 @@ static bool scan_array(struct scanner *s, const struct place *place, unsigned de
 
 static bool scan_value(struct scanner *s, const struct place *place, unsigned depth) {
     skip_space(s);
-    if (s->at >= s->end || depth >= DEPTH_MAX)
+    if (depth >= DEPTH_MAX)
+        s->too_deep = true;
+    if (s->at >= s->end || s->too_deep)
         return false;
     switch (*s->at) {
     case '{':
@@ -337,9 +341,10 @@ int redact_json(const struct redactor *r, const void *text, size_t len, struct b
     struct place top = {{0}};
     for (size_t i = 0; i < r->paths_count; i++)
         top.next[i] = past_deep(&r->paths[i], 1);
-    bool json = scan_value(&s, &top, 0);
-    skip_space(&s);
-    json = json && s.at == s.end;
+    /* One value; or several: JSON lines, and Socket.IO's `42["login",{…}]`. */
+    bool json = true;
+    for (skip_space(&s); json && s.at < s.end; skip_space(&s))
+        json = scan_value(&s, &top, 0);
     bool failed = s.name.failed;
     buf_fini(&s.name);
     if (json && s.changed)
@@ -347,5 +352,9 @@ int redact_json(const struct redactor *r, const void *text, size_t len, struct b
     failed |= out->failed;
     if (failed || !json || !s.changed)
         out->len = before;
-    return failed ? MF_ENOMEM : json && s.changed;
+    if (failed)
+        return MF_ENOMEM;
+    if (!json)
+        return s.met || s.too_deep ? MF_ELIMIT : 0;
+    return s.changed;
 }

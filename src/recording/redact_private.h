@@ -2,6 +2,8 @@
 #ifndef MF_RECORDING_REDACT_PRIVATE_H
 #define MF_RECORDING_REDACT_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "recording/redact.h"
 
 struct redact_segment {
@@ -15,6 +17,7 @@ struct redact_path {
 };
 
 struct redactor {
+    atomic_uint refs;
     bool defaults;
     char **headers, **query;
     size_t headers_count, query_count;

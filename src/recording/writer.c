@@ -155,7 +155,6 @@ static void take_arrivals(struct writer *w) {
         list_append(&w->recordings, &rec->link);
         w->least_flush_us = MIN(w->least_flush_us, rec->settings.flush_us);
         recording_ready(w, rec);
-        w->next_check_us = w->now_us + CHECK_US;
         rec = next;
     }
 }

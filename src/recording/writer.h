@@ -68,6 +68,7 @@ struct lane {
     uint8_t opcode, rsv;
     bool fin, pieces;              /* pieces: a part of this frame is written already */
     bool skipping;                 /* the rest of this frame is lost: to its end nothing is written */
+    bool binary;                   /* continuations are a binary message's, which is not searched */
     struct inspection *inspection; /* a text message that is searched for secrets; NULL between messages */
 };
 #define LANES 4
@@ -75,9 +76,18 @@ static inline unsigned lane_index(unsigned record_flags) {
     return (record_flags >> 3) & 3u;
 }
 
+/* What a connection's own route says of it. Routes may share a file, and a reload may change them while it is open. */
+struct capture_rules {
+    enum record_on_full on_full;
+    enum record_on_error on_error;
+    enum record_leg leg;
+    bool exclude_ping;
+};
+
 /* Made by the worker, freed by the writer after the end line. */
 struct track {
     struct recording *recording; /* a reference */
+    struct redactor *redactor;   /* a reference */
     /* set by the worker before the record that tells of them */
     struct connection connection;
     struct headers response_headers;
@@ -94,7 +104,7 @@ struct track {
     /* the writer's */
     struct list link; /* recording.tracks, once its first record was seen */
     bool seen, open_written;
-    struct buf open_line; /* kept for rotated parts */
+    struct buf open_line; /* kept for further files */
     struct line_prefix prefix;
     struct record_gap lost; /* while the disk took nothing */
     struct lane lanes[LANES];
@@ -104,6 +114,7 @@ struct capture {
     struct record_port *port;
     struct track *track;
     struct recording *recording;
+    struct capture_rules rules;
     struct record_gap gap; /* lost since the last record that fitted */
     bool skipping[LANES];  /* the rest of this frame is lost */
     bool must_close;       /* the ring was full with on_full close */
@@ -129,10 +140,6 @@ struct record_port {
 struct record_settings {
     uint64_t flush_us, rotate_us, rotate_size;
     enum record_fsync fsync;
-    enum record_on_full on_full;
-    enum record_on_error on_error;
-    enum record_leg leg;
-    bool exclude_ping;
     int level;
     unsigned keep_files, keep_seconds;
     uint64_t keep_bytes;
@@ -148,6 +155,7 @@ enum recording_phase {
     RECORDING_STARTING, /* no file yet; tried again each second */
     RECORDING_WRITING,
     RECORDING_PARKED, /* a document is written, its journal closed but kept for connections to come */
+    RECORDING_ENDED,  /* its file is closed and nobody can find it any more; its jobs are still to be done */
 };
 
 struct recording {
@@ -156,7 +164,6 @@ struct recording {
     struct recording *next_in_bucket, *next_arrival; /* under recorder.lock */
     atomic_uint refs;
     struct record_settings settings;
-    struct redactor *redactor;
     enum session_form form;
     /* for any thread */
     atomic_uint_least64_t connections, frames, payload_bytes, file_bytes, dropped;
@@ -168,7 +175,8 @@ struct recording {
     struct list tracks;
     enum recording_phase phase;
     struct journal journal;
-    char *name; /* file or document of part 1, after "-2" where the name was taken */
+    struct buf carried; /* frames whose file was taken away, for the next one */
+    char *name;         /* file or document of part 1, after "-2" where the name was taken */
     unsigned part;
     int64_t recorded_at_us, base_us; /* wall clock of the file's first line; what it is on the monotonic clock */
     int64_t asked_wall_us;           /* recorder_open() */

@@ -1,7 +1,9 @@
 /* A recording's files: opening, rotation, failure and recovery, the end. All on the writer's thread. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,8 +45,7 @@ static void set_failed(struct writer *w, struct recording *rec, const char *path
     LOG_LIMITED(LOG_ERROR, "recording_failed", "path=%s error=%s", log_quote(path), log_quote(why));
     metrics_inc(&w->counts, METRIC_ERRORS_RECORDING);
     atomic_store(&rec->failed, true);
-    if (rec->settings.on_error == RECORD_ERROR_CLOSE)
-        tell_all_ports(rec->recorder);
+    tell_all_ports(rec->recorder); /* for the connections with on_error=close */
 }
 
 static void set_recovered(struct recording *rec) {
@@ -64,7 +65,9 @@ static void count_file_bytes(struct writer *w, struct recording *rec, uint64_t b
 /* After anything that may have written. */
 static void after_io(struct writer *w, struct recording *rec) {
     count_file_bytes(w, rec, rec->earlier_bytes + rec->journal.size);
-    if (rec->journal.error)
+    if (rec->journal.error == JOURNAL_TAKEN_AWAY)
+        w->next_check_us = w->now_us; /* another file is begun at the next turn */
+    else if (rec->journal.error)
         set_failed(w, rec, rec->journal.path, strerror(rec->journal.error));
     else
         set_recovered(rec);
@@ -145,8 +148,8 @@ static bool exists(const char *path) {
     return lstat(path, &st) == 0;
 }
 
-/* Opens part `part` of `name`. fresh: it must not be there yet. */
-static int open_part(struct recording *rec, const char *name, unsigned part, bool fresh, struct err *err) {
+/* Opens part `part` of `name`. */
+static int open_part(struct recording *rec, const char *name, unsigned part, enum journal_want want, struct err *err) {
     bool document = is_document(rec);
     char *target = recorder_part(name, part), *file = target && document ? recorder_journal(target) : target;
     int rc = MF_OK;
@@ -160,7 +163,7 @@ static int open_part(struct recording *rec, const char *name, unsigned part, boo
                                       .sync_each = rec->settings.fsync == RECORD_FSYNC_INTERVAL,
                                       .sync_at_end = rec->settings.fsync != RECORD_FSYNC_NEVER,
                                       .level = rec->settings.level,
-                                      .fresh = fresh};
+                                      .want = want};
     if (rc == MF_OK)
         rc = journal_open(&rec->journal, file, &options, err);
     if (rc == MF_OK && target)
@@ -190,7 +193,7 @@ static int open_any_name(struct recording *rec, struct err *err) {
         if (!name)
             return err_set(err, MF_ENOMEM, "out of memory");
         unsigned part = last_part(rec, name);
-        int rc = open_part(rec, name, part, false, err);
+        int rc = open_part(rec, name, part, JOURNAL_ANY, err);
         if (rc == MF_OK) {
             free(rec->name);
             rec->name = name;
@@ -219,6 +222,11 @@ static void set_time_base(struct recording *rec) {
     }
 }
 
+static void continue_tracks(struct writer *w, struct recording *rec) {
+    LIST_EACH_SAFE(&rec->tracks, it)
+    track_continue(w, container_of(it, struct track, link));
+}
+
 static void opened(struct writer *w, struct recording *rec) {
     bool again = rec->phase == RECORDING_PARKED;
     rec->phase = RECORDING_WRITING;
@@ -231,8 +239,39 @@ static void opened(struct writer *w, struct recording *rec) {
     metrics_inc(&w->counts, METRIC_RECORDINGS_OPEN);
     if (!again || rec->journal.size == 0)
         write_recording_line(w, rec);
+    continue_tracks(w, rec);
     rec->part_lines = false;
+    if (rec->carried.len) {
+        journal_flush(&rec->journal, &w->codec, w->now_us);
+        journal_adopt(&rec->journal, &rec->carried, w->now_us);
+    }
     after_io(w, rec);
+}
+
+static void forget_name(struct recording *rec) {
+    free(rec->name);
+    rec->name = NULL;
+    rec->phase = RECORDING_STARTING;
+    rec->document_written = false;
+    rec->recorded_at_us = 0;
+}
+
+/* A parked document is written again from its journal, when that is still ours. When it is gone, or another process
+ * goes on with it, the document is all that we have of its messages: what comes now gets a document of its own. */
+static int open_parked(struct recording *rec, struct err *err) {
+    int rc = open_part(rec, rec->name, rec->part, JOURNAL_THERE, err);
+    if (rc != MF_EAGAIN)
+        return rc;
+    forget_name(rec);
+    return open_any_name(rec, err);
+}
+
+/* The part that could not be opened at a rotation. */
+static int open_next_part(struct recording *rec, struct err *err) {
+    int rc;
+    while ((rc = open_part(rec, rec->name, rec->part, JOURNAL_ANY, err)) == MF_EAGAIN && rec->part < NAMES_MAX)
+        rec->part++;
+    return rc;
 }
 
 bool recording_ready(struct writer *w, struct recording *rec) {
@@ -242,9 +281,10 @@ bool recording_ready(struct writer *w, struct recording *rec) {
         return false;
     struct err err;
     int rc;
-    /* A part that could not be opened at a rotation, and a parked document, have their name already. */
-    if (rec->name)
-        rc = open_part(rec, rec->name, rec->part, false, &err);
+    if (rec->phase == RECORDING_PARKED)
+        rc = open_parked(rec, &err);
+    else if (rec->name)
+        rc = open_next_part(rec, &err);
     else
         rc = open_any_name(rec, &err);
     if (rc < 0) {
@@ -259,7 +299,29 @@ bool recording_ready(struct writer *w, struct recording *rec) {
 
 /* ---- parts ---- */
 
+/* Somebody removed or truncated the file: what it did not get yet goes to a new one, and so does what comes. */
+static void begin_again(struct writer *w, struct recording *rec) {
+    LOG_LIMITED(LOG_ERROR, "recording_taken_away", "path=%s because=%s", log_quote(rec->journal.path),
+                log_quote("the file was removed or truncated; a new one is begun"));
+    metrics_inc(&w->counts, METRIC_ERRORS_RECORDING);
+    metrics_dec(&w->counts, METRIC_RECORDINGS_OPEN);
+    list_remove(&rec->dirty);
+    rec->earlier_bytes += rec->journal.size;
+    journal_flush(&rec->journal, &w->codec, w->now_us);
+    rec->carried = rec->journal.pending;
+    rec->journal.pending = (struct buf)BUF_INIT;
+    journal_drop(&rec->journal);
+    /* A document is of one journal: another one gets a document of its own. */
+    if (is_document(rec))
+        forget_name(rec);
+    rec->phase = RECORDING_STARTING;
+    recording_ready(w, rec);
+}
+
 static void close_file(struct writer *w, struct recording *rec) {
+    journal_flush(&rec->journal, &w->codec, w->now_us);
+    if (rec->journal.error == JOURNAL_TAKEN_AWAY)
+        begin_again(w, rec);
     list_remove(&rec->dirty);
     if (!journal_is_open(&rec->journal))
         return;
@@ -294,14 +356,22 @@ static void post_retention(struct recording *rec) {
 
 static void rotate(struct writer *w, struct recording *rec) {
     struct err err;
+    /* What the disk does not take now waits in memory with the file open; it would be lost with its end. */
+    journal_flush(&rec->journal, &w->codec, w->now_us);
+    if (rec->journal.error) {
+        after_io(w, rec);
+        return;
+    }
     close_file(w, rec);
+    if (rec->phase == RECORDING_STARTING) /* it was taken away, and no other one can be had yet */
+        return;
     if (is_document(rec))
         post_document(rec, true);
     rec->document_written = false;
     int rc;
     do {
         rec->part++;
-        rc = open_part(rec, rec->name, rec->part, true, &err);
+        rc = open_part(rec, rec->name, rec->part, JOURNAL_FRESH, &err);
     } while (rc == MF_EAGAIN && rec->part < NAMES_MAX);
     post_retention(rec);
     if (rc < 0) {
@@ -311,9 +381,6 @@ static void rotate(struct writer *w, struct recording *rec) {
         return;
     }
     opened(w, rec);
-    LIST_EACH_SAFE(&rec->tracks, it)
-    track_continue(w, container_of(it, struct track, link));
-    rec->part_lines = false;
 }
 
 void recording_flush(struct writer *w, struct recording *rec) {
@@ -339,21 +406,26 @@ static bool is_unique_path(const char *template_text) {
 
 static void remove_journal(const struct recording *rec) {
     char *target = recorder_part(rec->name, rec->part), *journal = target ? recorder_journal(target) : NULL;
-    if (journal && unlink(journal) < 0 && errno != ENOENT)
+    int fd = journal ? open(journal, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+    /* Not the journal of another process that has gone on with it since. */
+    bool ours = fd >= 0 ? flock(fd, LOCK_EX | LOCK_NB) == 0 : errno != ENOENT;
+    if (journal && ours && unlink(journal) < 0 && errno != ENOENT)
         log_warn("recording_journal", "path=%s error=%s", log_quote(journal), strerror(errno));
+    if (fd >= 0)
+        close(fd);
     free(journal);
     free(target);
 }
 
 void recording_finish(struct writer *w, struct recording *rec) {
+    if (rec->phase == RECORDING_PARKED || rec->phase == RECORDING_ENDED)
+        return;
+    close_file(w, rec);
     if (rec->phase == RECORDING_STARTING) {
         rec->unfinished = true;
         atomic_store(&rec->recorder->failed, true);
         return;
     }
-    if (rec->phase == RECORDING_PARKED)
-        return;
-    close_file(w, rec);
     if (is_document(rec)) {
         post_document(rec, false);
         rec->phase = RECORDING_PARKED;
@@ -375,7 +447,17 @@ void recording_discard(struct writer *w, struct recording *rec) {
     recording_free(rec);
 }
 
-/* No reference is left. Returns whether the recording is gone. */
+/* The writer waits for no job: it would keep all other recordings from their disk. */
+static void discard(struct writer *w, struct recording *rec) {
+    if (atomic_load(&rec->jobs)) {
+        rec->phase = RECORDING_ENDED;
+        return;
+    }
+    list_remove(&rec->link);
+    recording_discard(w, rec);
+}
+
+/* No reference is left. */
 static void check_idle(struct writer *w, struct recording *rec) {
     if (!rec->idle_since_us)
         rec->idle_since_us = w->now_us;
@@ -392,14 +474,16 @@ static void check_idle(struct writer *w, struct recording *rec) {
     if (!recorder_forget(rec->recorder, rec))
         return;
     recording_finish(w, rec);
-    list_remove(&rec->link);
-    if (atomic_load(&rec->jobs))
-        /* Rare and short (retention, a rotated part); a list of the dying would be more than it is worth. */
-        jobs_wait(&rec->recorder->jobs);
-    recording_discard(w, rec);
+    discard(w, rec);
 }
 
 void recording_check(struct writer *w, struct recording *rec) {
+    if (rec->phase == RECORDING_ENDED) {
+        discard(w, rec);
+        return;
+    }
+    if (rec->journal.error == JOURNAL_TAKEN_AWAY)
+        begin_again(w, rec);
     if (rec->phase == RECORDING_WRITING) {
         journal_retry(&rec->journal, w->now_us);
         after_io(w, rec);

@@ -16,7 +16,9 @@ struct inspection {
     struct buf text;
     struct inspected_frame *frames;
     size_t count, cap;
+    bool headless;          /* its first frame was lost: what it is about nobody can tell */
     bool too_large, opaque; /* opaque: an extension has changed the bytes */
+    bool begun;             /* its first frame is written, and says why the text is not */
 };
 
 static void inspection_free(struct writer *w, struct inspection *i) {
@@ -51,7 +53,7 @@ static void add_data(struct writer *w, struct inspection *i, const struct sessio
     frame->event.timestamp_us = e->timestamp_us;
     frame->len += e->data.len;
     i->opaque |= e->rsv != 0;
-    if (i->too_large)
+    if (i->too_large || i->headless)
         return;
     if (i->text.len + e->data.len <= INSPECT_MAX_BYTES && i->count <= INSPECT_MAX_FRAMES &&
         w->assembly_bytes + e->data.len <= ASSEMBLY_MAX_BYTES) {
@@ -69,65 +71,88 @@ static void add_data(struct writer *w, struct inspection *i, const struct sessio
 /* The text that the first frame gets instead of its own; false: nothing has to be replaced. */
 static bool replacement(struct writer *w, const struct inspection *i, const struct redactor *r, bool whole,
                         struct event_bytes *out) {
-    static const char large[] = "[redacted: message too large to inspect]";
-    static const char opaque[] = "[redacted: compressed message]";
-    static const char cut_short[] = "[redacted: message without its end]";
-    if (i->too_large || i->opaque || !whole) {
-        const char *text = i->too_large ? large : i->opaque ? opaque : cut_short;
-        *out = (struct event_bytes){(const uint8_t *)text, strlen(text)};
-        return true;
+    const char *why = i->headless    ? "[redacted: message without its beginning]"
+                      : i->too_large ? "[redacted: message too large to inspect]"
+                      : i->opaque    ? "[redacted: compressed message]"
+                      : !whole       ? "[redacted: message without its end]"
+                                     : NULL;
+    int rc = 1;
+    if (!why) {
+        buf_reset(&w->scratch);
+        rc = redact_json(r, i->text.data, i->text.len, &w->scratch);
+        why = rc == MF_ELIMIT ? "[redacted: message that is not quite JSON]"
+              : rc < 0        ? "[redacted: message too large to inspect]"
+                              : NULL;
     }
-    buf_reset(&w->scratch);
-    int rc = redact_json(r, i->text.data, i->text.len, &w->scratch);
-    if (rc == 0)
-        return false;
-    if (rc < 0)
-        *out = (struct event_bytes){(const uint8_t *)large, strlen(large)};
+    if (why)
+        *out = (struct event_bytes){(const uint8_t *)why, strlen(why)};
     else
         *out = (struct event_bytes){w->scratch.data, w->scratch.len};
-    return true;
+    return rc != 0;
 }
 
-void inspection_finish(struct writer *w, struct track *t, struct lane *lane, bool whole) {
-    struct inspection *i = lane->inspection;
+static void write_frames(struct writer *w, struct track *t, struct inspection *i, bool whole) {
     struct event_bytes text;
-    bool replaced = replacement(w, i, t->recording->redactor, whole, &text);
+    bool replaced = replacement(w, i, t->redactor, whole, &text);
     size_t at = 0;
     for (size_t k = 0; k < i->count; k++) {
         struct session_event e = i->frames[k].event;
         if (!replaced)
             e.data = (struct event_bytes){i->text.data + at, i->frames[k].len};
         else
-            e.data = k ? (struct event_bytes){NULL, 0} : text;
+            e.data = i->begun ? (struct event_bytes){NULL, 0} : text;
         at += i->frames[k].len;
         /* What is written is text, and no extension's any more. */
         if (replaced)
             e.rsv = 0;
         track_write_frame(w, t, &e);
+        i->begun = true;
     }
+    i->count = 0;
+}
+
+void inspection_finish(struct writer *w, struct track *t, struct lane *lane, bool whole) {
+    write_frames(w, t, lane->inspection, whole);
     inspection_drop(w, lane);
+}
+
+/* Is this fragment part of a message that might hold a secret? At its first frame, or at the first that is left of it,
+ * the inspection begins. */
+static bool belongs_to_text(struct writer *w, struct track *t, struct lane *lane, const struct session_event *e,
+                            bool first) {
+    if (e->type == EVENT_BINARY && first)
+        lane->binary = !e->fin;
+    if (e->type == EVENT_TEXT && first) {
+        lane->binary = false;
+        if (lane->inspection)
+            inspection_finish(w, t, lane, false);
+    }
+    if ((e->type != EVENT_TEXT && e->type != EVENT_CONTINUATION) || lane->binary)
+        return false;
+    if (first && !lane->inspection && (lane->inspection = calloc(1, sizeof *lane->inspection)))
+        lane->inspection->headless = e->type == EVENT_CONTINUATION;
+    return true;
 }
 
 bool inspect_fragment(struct writer *w, struct track *t, struct lane *lane, const struct session_event *e, bool first,
                       bool last) {
-    if (first && e->type == EVENT_TEXT) {
-        if (lane->inspection)
-            inspection_finish(w, t, lane, false);
-        lane->inspection = calloc(1, sizeof *lane->inspection);
+    if (!belongs_to_text(w, t, lane, e, first)) {
+        if (last && e->fin && e->type == EVENT_CONTINUATION)
+            lane->binary = false;
+        return false;
     }
     struct inspection *i = lane->inspection;
-    bool in_message = e->type == EVENT_TEXT || e->type == EVENT_CONTINUATION;
-    if (!in_message || !i)
-        /* Without memory nothing of a message that might hold a secret is written. */
-        return e->type == EVENT_TEXT;
-    if (first && !add_frame(i, e)) {
+    if (first && i && !add_frame(i, e)) {
         inspection_drop(w, lane);
-        return true;
+        i = NULL;
     }
-    if (!i->count)
+    /* Without memory nothing of it is written. */
+    if (!i || !i->count)
         return true;
     add_data(w, i, e);
     if (last && e->fin)
         inspection_finish(w, t, lane, true);
+    else if (last && (i->too_large || i->headless))
+        write_frames(w, t, i, false); /* nothing that comes can change it: a message without end must not fill memory */
     return true;
 }

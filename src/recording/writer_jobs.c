@@ -152,6 +152,41 @@ struct retain_job {
     char *path;
 };
 
+static void run_retain(struct finish_job *job);
+
+static size_t directory_len(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) : 0;
+}
+
+/* Would this job do the same, for a file that is younger? */
+static bool is_same(const struct finish_job *job, const struct recording *rec, const char *path) {
+    const struct record_settings *a = &job->recording->settings, *b = &rec->settings;
+    if (job->run != run_retain || a->keep_files != b->keep_files || a->keep_seconds != b->keep_seconds ||
+        a->keep_bytes != b->keep_bytes || strcmp(a->template_text, b->template_text) != 0)
+        return false;
+    const char *other = container_of(job, struct retain_job, job)->path;
+    size_t len = directory_len(path);
+    return len == directory_len(other) && !memcmp(path, other, len);
+}
+
+/* A file for each connection, and thousands end together: one look at the directory does for all of them. */
+static bool joins_queued(struct jobs *jobs, const struct recording *rec, char **path) {
+    bool joined = false;
+    pthread_mutex_lock(&jobs->lock);
+    for (struct finish_job *job = jobs->first; job && !joined; job = job->next) {
+        if (!is_same(job, rec, *path))
+            continue;
+        struct retain_job *queued = container_of(job, struct retain_job, job);
+        char *older = queued->path;
+        queued->path = *path;
+        *path = older;
+        joined = true;
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return joined;
+}
+
 static void run_retain(struct finish_job *job) {
     struct retain_job *j = container_of(job, struct retain_job, job);
     const struct record_settings *s = &job->recording->settings;
@@ -163,7 +198,8 @@ static void run_retain(struct finish_job *job) {
 
 void jobs_retain(struct recorder *r, struct recording *rec) {
     struct retain_job *j = calloc(1, sizeof *j);
-    if (!j || !(j->path = strdup(recording_path(rec)))) {
+    if (!j || !(j->path = strdup(recording_path(rec))) || joins_queued(&r->jobs, rec, &j->path)) {
+        free(j ? j->path : NULL);
         free(j);
         return;
     }

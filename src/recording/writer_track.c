@@ -42,7 +42,7 @@ static int redact_open(const struct redactor *r, struct track *t, struct session
                                 .query = *query,
                                 .remote_addr = c->remote_addr,
                                 .upstream = *upstream,
-                                .subprotocol = c->subprotocol,
+                                .subprotocol = redact_subprotocol(r, c->subprotocol),
                                 .request_headers = &c->headers,
                                 .response_headers = &t->response_headers};
     return MF_OK;
@@ -52,14 +52,12 @@ static void write_open(struct writer *w, struct track *t) {
     struct recording *rec = t->recording;
     char *query = NULL, *upstream = NULL;
     struct session_event e;
-    if (redact_open(rec->redactor, t, &e, &query, &upstream) == MF_OK) {
+    if (redact_open(t->redactor, t, &e, &query, &upstream) == MF_OK) {
         recording_write(w, rec, &e);
         t->open_written = true;
-        if (rec->settings.rotate_size || rec->settings.rotate_us) {
-            e.continued = true;
-            if (event_write_line(&t->open_line, &e) < 0)
-                buf_fini(&t->open_line);
-        }
+        e.continued = true;
+        if (event_write_line(&t->open_line, &e) < 0)
+            buf_fini(&t->open_line);
     }
     free(query);
     free(upstream);
@@ -174,6 +172,7 @@ static void break_off(struct writer *w, struct track *t, uint64_t time_us) {
         struct lane *lane = &t->lanes[i];
         if (lane->inspection)
             inspection_finish(w, t, lane, false);
+        lane->binary = false;
         if (lane->data.len)
             write_piece(w, t, lane, i, time_us, true);
         lane_reset(w, lane);
@@ -292,6 +291,7 @@ static void on_fragment(struct writer *w, struct track *t, const struct record *
     if (!ready) {
         bool new_loss = first || !lane->skipping;
         inspection_drop(w, lane);
+        lane->binary = false;
         lane_reset(w, lane);
         lose(w, t, lane, &f, new_loss);
         return;
@@ -302,7 +302,7 @@ static void on_fragment(struct writer *w, struct track *t, const struct record *
         lose(w, t, lane, &f, false);
         return;
     }
-    if (redactor_has_json(t->recording->redactor)) {
+    if (redactor_has_json(t->redactor)) {
         struct session_event e;
         struct lane now = {.opcode = f.opcode, .rsv = f.rsv, .fin = f.flags & RECORD_FIN};
         lane_event(t, &now, index, f.time_us, &e);
@@ -390,6 +390,7 @@ void track_free(struct writer *w, struct track *t) {
     connection_fini(&t->connection);
     headers_fini(&t->response_headers);
     free(t->upstream);
+    redactor_unref(t->redactor);
     buf_fini(&t->open_line);
     free(t);
 }

@@ -188,6 +188,24 @@ static int check_recording(const struct plan *p, const struct route *r, struct e
     return rc;
 }
 
+static int compile_recording(const struct plan *p, struct route *r, struct err *err) {
+    const struct record_config *c = &r->config->record;
+    const struct redact_rules rules = {.defaults = c->redact_defaults,
+                                       .headers = c->redact_headers,
+                                       .headers_count = c->redact_headers_count,
+                                       .query = c->redact_query,
+                                       .query_count = c->redact_query_count,
+                                       .json = c->redact_json,
+                                       .json_count = c->redact_json_count};
+    int rc = redactor_new(&rules, &r->redactor, err);
+    if (rc < 0) {
+        err_prefix(err, "record.redact");
+        err_at(err, p->config->source, r->config->line, r->config->column);
+        return rc;
+    }
+    return compile_record_path(p, r, err);
+}
+
 static int compile_route(const struct plan *p, struct route *r, struct script_vm *vm, struct err *err) {
     const struct route_config *c = r->config;
     bool relay = c->type == HANDLER_PROXY;
@@ -196,7 +214,7 @@ static int compile_route(const struct plan *p, struct route *r, struct script_vm
     r->assemble_limit = r->max_message_size ? r->max_message_size : ASSEMBLE_DEFAULT;
     if (relay && compile_relay(p, r, vm, err) < 0)
         return MF_EINVAL;
-    return c->record.enabled ? compile_record_path(p, r, err) : MF_OK;
+    return c->record.enabled ? compile_recording(p, r, err) : MF_OK;
 }
 
 int plan_check_recordings(const struct plan *p, struct err *err) {
@@ -218,6 +236,7 @@ static void route_fini(struct route *r) {
         free(r->transforms[i].name);
     }
     template_free(r->record_path);
+    redactor_unref(r->redactor);
 }
 
 /* websocket.path answers pings and echoes, unless a handler has that path. */

@@ -111,9 +111,10 @@ void session_accept(struct session *s, const char *subprotocol, const struct hea
     }
     session_set_state(s, SESSION_OPEN, s->worker->loop.now_ms + SESSION_CHECK_MS);
     link_set_owner(s->client.link, &session_link_events, s);
+    const char *shown = s->route->redactor ? redact_subprotocol(s->route->redactor, subprotocol) : subprotocol;
     log_info("session_open", "connection=%s remote=%s path=%s route=%s handler=%s subprotocol=%s", s->connection.id,
              s->connection.remote_addr, log_quote(s->connection.path), log_quote(s->route->config->path),
-             s->route->endpoint->name, log_quote(subprotocol));
+             s->route->endpoint->name, log_quote(shown));
     feed_early(s);
     peer_hold(&s->client, HOLD_OPENING, false);
 }

@@ -34,7 +34,9 @@ static int recording_failed(struct session *s, const char *why) {
 
 static int join_recording(struct session *s) {
     struct worker *w = s->worker;
-    const struct template_context ctx = {.connection = &s->connection, .rng = &w->rng, .file_name = true,
+    const struct template_context ctx = {.connection = &s->connection,
+                                         .rng = &w->rng,
+                                         .file_name = true,
                                          .connection_count = atomic_load(&w->shared->open)};
     struct buf path = BUF_INIT;
     struct recording *recording = NULL;
@@ -51,6 +53,8 @@ static int join_recording(struct session *s) {
         .connection = &s->connection,
         .upstream = s->route->config->upstream.text,
         .response_headers = s->response_fields,
+        .config = &s->route->config->record,
+        .redactor = s->route->redactor,
         .time_us = clock_mono_us(),
     };
     rc = capture_open(w->port, recording, &info, &s->capture);

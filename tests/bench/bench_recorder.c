@@ -119,7 +119,11 @@ static void run(struct corpus *corpus, bool echo, unsigned records, int level, c
     struct record_port *port = recorder_port(r, 0, &counts);
     struct connection connection;
     connection_init(&connection, 1);
-    struct capture_open info = {.connection = &connection, .time_us = clock_mono_us()};
+    struct redactor *redactor;
+    if (redactor_new(&(struct redact_rules){.defaults = true}, &redactor, &err) < 0)
+        exit(1);
+    struct capture_open info = {
+        .connection = &connection, .config = &config, .redactor = redactor, .time_us = clock_mono_us()};
     struct capture *c;
     if (capture_open(port, rec, &info, &c) < 0)
         exit(1);
@@ -155,6 +159,7 @@ static void run(struct corpus *corpus, bool echo, unsigned records, int level, c
            corpus->name, echo ? "echo" : "distinct", payload, worker / records, writer / records,
            (worker + writer) / records, 2 * (worker + writer) / records, file / records, payload * records / wall);
     connection_fini(&connection);
+    redactor_unref(redactor);
 }
 
 int main(int argc, char **argv) {

@@ -302,6 +302,42 @@ def test_redaction(gateway, raw_upstream, tmp_path):
     assert message == {"user": {"name": "ann", "pin": "[redacted]"}, "password": "[redacted]", "items": [{"code": "[redacted]", "n": 1}]}
 
 
+def test_routes_that_share_a_file_keep_their_own_rules(gateway, raw_upstream, tmp_path):
+    """The file is the one that "/echo" opened; redaction, leg and filters are each route's own."""
+    up = raw_upstream()
+    g = gateway(config(url=up.url(), more="""      record:
+        leg: upstream
+        exclude_ping: true
+        redact: {headers: [X-Private], query: [who], json: [password]}
+"""))
+    first = g.client("/echo")
+    client, server = g.pair(up, "/proxy?who=WHOSECRET", [("X-Private", "OWNSECRET")])
+    client.ping(b"not recorded")
+    client.text('{"password":"PASSSECRET"}')
+    assert server.recv_frame().payload == b"not recorded"
+    server.recv_message()
+    part(client, server)
+    first.text('{"password":"no secret here"}')
+    first.recv_text()
+    first.finish()
+    g.stop()
+    s = read_session(tmp_path / "s.jsonl.zst")
+    assert "SECRET" not in session_text(tmp_path / "s.jsonl.zst")
+    assert s.data("incoming") == ['{"password":"[redacted]"}', '{"password":"no secret here"}']
+    assert [m.get("leg") for m in s.messages] == ["upstream", None, None] and s.of("ping") == []
+
+
+def test_a_subprotocol_that_is_a_secret(gateway, raw_upstream, tmp_path):
+    up = raw_upstream()
+    g = gateway(config(url=up.url(), record="{redact: {headers: [sec-websocket-protocol]}}"))
+    client, server = g.pair(up, "/proxy", [("Sec-WebSocket-Protocol", "SECRET")],
+                            answer=[("Sec-WebSocket-Protocol", "SECRET")])
+    part(client, server)
+    g.stop()
+    assert "SECRET" not in session_text(tmp_path / "s.jsonl.zst") and "SECRET" not in g.log
+    assert read_session(tmp_path / "s.jsonl.zst").of("open")[0]["subprotocol"] == "[redacted]"
+
+
 def test_what_is_redacted_still_reaches_the_upstream(gateway, raw_upstream):
     up = raw_upstream()
     g = gateway(config(url=up.url(), record="{redact: {json: [password]}}"))

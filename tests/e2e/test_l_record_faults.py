@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -253,17 +254,73 @@ def test_a_document_on_a_full_disk_keeps_its_journal(gateway, tmp_path):
         assert done.returncode == 0 and json.loads((disk / "s.json").read_text())["metadata"]["message_count"] >= 40
 
 
-def test_the_file_is_removed_under_way(gateway, tmp_path):
-    """Somebody cleans up: the gateway lives, and a new connection after the end is fine."""
-    g = gateway(config(record="{flush_ms: 20}"))
+def remove(file):
+    file.unlink()
+
+
+def remove_directory(file):
+    shutil.rmtree(file.parent)
+
+
+def truncate(file):
+    os.truncate(file, 0)
+
+
+def truncate_in_the_middle(file):
+    os.truncate(file, file.stat().st_size - 5)
+
+
+@pytest.mark.parametrize("clean_up", [remove, remove_directory, truncate, truncate_in_the_middle])
+@pytest.mark.parametrize("name", ["s.jsonl.zst", "s.jsonl"])
+def test_the_file_is_taken_away_under_way(gateway, tmp_path, name, clean_up):
+    """Somebody cleans up: what comes then is in a new file, which can be read alone."""
+    file = tmp_path / "dir" / name
+    g = gateway(config(f"dir/{name}", record="{flush_ms: 20}"))
+    c, silent = g.client("/echo"), g.client("/echo")
+    wait_for_lines(file, lambda s: len(s.of("open")) == 2)
+    c.text("x")
+    c.expect(TEXT, b"x")
+    wait_for_lines(file, lambda s: len(s.messages) == 2)
+    clean_up(file)
+    c.text("y")
+    c.expect(TEXT, b"y")
+    assert "removed or truncated" in g.wait_log(" error recording_taken_away ").string
+    wait_for_lines(file, lambda s: s.data("incoming")[-1:] == ["y"])
+    silent.finish()
+    c.text("z")
+    c.expect(TEXT, b"z")
+    c.finish()
+    g.stop()
+    s = read_session(file)
+    assert s.data("outgoing")[-2:] == ["y", "z"] and s.lines[0]["type"] == "recording"
+    assert [line["connection"] for line in s.of("open") if line.get("continued")] == ["conn-1", "conn-2"]
+    assert len(s.of("end")) == 2
+    shown = mockforge("ws", "show", "--from", "0.001", file, cwd=tmp_path)
+    assert shown.returncode == 0 and "z" in shown.stdout, shown
+
+
+def test_the_journal_is_removed_under_way(gateway, tmp_path):
+    """A document has what came after that, and one that is written already is not written over."""
+    g = gateway(config("s-{{date}}.json", record="{flush_ms: 20}"))
     c = g.client("/echo")
     c.text("x")
     c.expect(TEXT, b"x")
-    wait_for_lines(tmp_path / "s.jsonl.zst", lambda s: s.messages)
-    (tmp_path / "s.jsonl.zst").unlink()
+    c.finish()
+    first = the_file(tmp_path, "s-*.json")
+    c = g.client("/echo")
     c.text("y")
     c.expect(TEXT, b"y")
+    journal = the_file(tmp_path, "s-*.journal.jsonl.zst")
+    wait_for_lines(journal, lambda s: len(s.messages) == 4)
+    journal.unlink()
+    c.text("z")
+    c.expect(TEXT, b"z")
     c.finish()
+    g.stop()
+    second = first.with_name(first.stem + "-2.json")
+    texts = [[m["data"] for m in json.loads(f.read_text())["messages"] if m["type"] == "text"] for f in (first, second)]
+    assert texts == [["x", "x"], ["z", "z"]]
+    assert not list(tmp_path.glob("*.journal.*"))
 
 
 # a disk that is slower than the traffic

@@ -42,6 +42,7 @@ BAD = {  # text, line, words that the message has
     "header that is no token": (ROUTE + "      type: proxy\n      upstream: ws://h/\n      on_connect:\n        headers:\n          \"X Y\": a\n", 8, ["X Y"]),
     "unknown template in record_path": ("websocket:\n  record: true\n  record_path: \"{{nothing}}.json\"\n", 3, ["nothing"]),
     "record.on_full": ("websocket:\n  record:\n    on_full: explode\n", 3, ["explode", "pause"]),
+    "record.redact.json": (ROUTE + "      record: {redact: {json: [\"a..b\"]}}\n", 3, ["a..b", "JSON path"]),
     "certificate without a key": ("websocket:\n  tls:\n    cert_path: a.crt\n", 0, ["key_path"]),
     "a feature that is yet to come": (ROUTE + "      type: static\n", 4, ["static"]),
     "aliases that explode": ("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b]\n", 0, []),

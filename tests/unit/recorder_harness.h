@@ -19,6 +19,7 @@ static struct recorder *recorder;
 static struct record_port *port;
 static struct metrics counts;
 static struct record_config config;
+static struct redactor *redactor; /* as config says, when there is a recorder */
 
 static inline char *path_of(const char *name) {
     static char paths[8][160];
@@ -34,6 +35,11 @@ static inline void start_recorder(size_t ring_bytes) {
     ck_assert_int_eq(recorder_new(&options, &recorder, &err), MF_OK);
     memset(&counts, 0, sizeof counts);
     port = recorder_port(recorder, 0, &counts);
+    struct redact_rules rules = {.defaults = config.redact_defaults,
+                                 .json = config.redact_json,
+                                 .json_count = config.redact_json_count};
+    redactor_unref(redactor);
+    ck_assert_int_eq(redactor_new(&rules, &redactor, &err), MF_OK);
 }
 
 static inline void setup(void) {
@@ -56,6 +62,8 @@ static inline void teardown(void) {
     if (recorder)
         ck_assert_int_eq(recorder_free(recorder), MF_OK);
     recorder = NULL;
+    redactor_unref(redactor);
+    redactor = NULL;
     remove_tree(dir);
 }
 
@@ -81,7 +89,8 @@ static inline struct capture *join(struct recording *rec, uint64_t number) {
     ck_assert_int_eq(headers_add(&c.headers, "Host", "localhost"), MF_OK);
     ck_assert_int_eq(headers_add(&c.headers, "Authorization", "Bearer verysecret"), MF_OK);
     struct capture_open info = {
-        .connection = &c, .upstream = "wss://u:pw@api.example.com/ws?key=1", .time_us = clock_mono_us()};
+        .connection = &c, .upstream = "wss://u:pw@api.example.com/ws?key=1", .config = &config, .redactor = redactor,
+        .time_us = clock_mono_us()};
     struct capture *out;
     ck_assert_int_eq(capture_open(port, rec, &info, &out), MF_OK);
     connection_fini(&c);

@@ -625,6 +625,76 @@ START_TEST(secrets_do_not_reach_the_disk) {
 }
 END_TEST
 
+/* One frame of a message in several: the opcode is that of the first, then 0. */
+static void add_frame(struct capture *c, uint8_t opcode, bool fin, const char *text) {
+    size_t len = strlen(text);
+    struct capture_fragment f = {.direction = EVENT_INCOMING,
+                                 .opcode = opcode,
+                                 .fin = fin,
+                                 .first = true,
+                                 .last = true,
+                                 .frame_length = len,
+                                 .data = (const uint8_t *)text,
+                                 .len = len,
+                                 .time_us = clock_mono_us()};
+    capture_add(c, &f);
+}
+
+static struct capture *join_redacted(const char *name) {
+    static char *paths[] = {"password"};
+    config.redact_json = paths;
+    config.redact_json_count = 1;
+    start_recorder(0);
+    struct recording *rec = record_to(name);
+    struct capture *c = join(rec, 1);
+    recording_unref(rec);
+    return c;
+}
+
+/* Frames that were dropped before it leave a message without its beginning, and what remains cannot be searched. */
+START_TEST(what_is_left_of_a_message_is_withheld) {
+    struct capture *c = join_redacted("l.jsonl.zst");
+    add_frame(c, 0, false, "word\":\"ses");
+    add_frame(c, 0, true, "ame\"}");
+    add_frame(c, 2, false, "binary begins");
+    add_frame(c, 9, true, "ping");
+    add_frame(c, 0, false, "binary goes on");
+    add_frame(c, 0, true, "binary ends");
+    add_frame(c, 0, true, "{\"password\":\"sesame\"}");
+    add_frame(c, 1, true, "{\"password\":\"sesame\",}");
+    leave(c);
+    struct seen s = record_and_read("l.jsonl.zst");
+    const char *path = path_of("l.jsonl.zst");
+    ck_assert_uint_eq(s.frames, 8);
+    ck_assert(!file_has(path, "ses") && !file_has(path, "ame\\\"}"));
+    ck_assert(file_has(path, "binary goes on") && file_has(path, "binary ends"));
+    ck_assert(file_has(path, "[redacted: message without its beginning]"));
+    ck_assert(file_has(path, "[redacted: message that is not quite JSON]"));
+}
+END_TEST
+
+START_TEST(a_redacted_message_without_end_needs_little_memory) {
+    struct capture *c = join_redacted("e.jsonl.zst");
+    const unsigned frames = 100000;
+    add_frame(c, 1, false, "{\"password\":\"sesame");
+    size_t before = resident_kib(), most = before;
+    for (unsigned i = 1; i < frames; i++) {
+        while (!capture_room(c))
+            usleep(200);
+        add_frame(c, 0, false, "x");
+        if (i % 1000 == 0)
+            most = MAX(most, resident_kib());
+    }
+    leave(c);
+    struct seen s = record_and_read("e.jsonl.zst");
+    ck_assert_uint_eq(s.frames, frames);
+    ck_assert(!file_has(path_of("e.jsonl.zst"), "sesame"));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    ck_assert_msg(most - before < 12 << 10, "grew by %zu KiB", most - before);
+#endif
+}
+END_TEST
+
 /* ---- the disk ---- */
 
 static void limit_file_size(rlim_t bytes) {
@@ -672,6 +742,34 @@ START_TEST(a_full_disk_that_gets_room_again) {
     ck_assert_str_eq(s.last_text, "after it");
     ck_assert_uint_eq(s.gaps, 0);
     ck_assert_int_eq(s.end, READER_END_WHOLE);
+}
+END_TEST
+
+/* The part has its size, and what it has in memory does not fit: it is ended when that is written. */
+START_TEST(a_full_disk_at_a_rotation) {
+    signal(SIGXFSZ, SIG_IGN);
+    config.flush_ms = 2000;
+    config.rotate_size = 40000;
+    start_recorder(0);
+    struct recording *rec = record_to("n.jsonl");
+    struct capture *c = join(rec, 1);
+    struct rng rng;
+    rng_init(&rng, 5);
+    char text[2000];
+    limit_file_size(135000);
+    for (unsigned i = 0; i < 72; i++) { /* a frame of 128 KiB, which makes a rotation due, and some lines behind it */
+        noise(&rng, text, sizeof text);
+        add_text(c, text);
+    }
+    WAIT_FOR(counts_of(rec).failed || exists(path_of("n.2.jsonl")));
+    limit_file_size(RLIM_INFINITY);
+    WAIT_FOR(exists(path_of("n.2.jsonl")));
+    leave(c);
+    recording_unref(rec);
+    ck_assert_int_eq(stop_recorder(), MF_OK);
+    struct seen one = read_back(path_of("n.jsonl")), two = read_back(path_of("n.2.jsonl"));
+    ck_assert_uint_eq(one.frames + two.frames, 72);
+    ck_assert_uint_eq(one.gaps + two.gaps, 0);
 }
 END_TEST
 
@@ -853,6 +951,57 @@ static void visit(const char *name, uint64_t number, const char *text) {
     leave(c);
 }
 
+static bool is_finished(const char *path) {
+    int fd = open(path, O_RDONLY);
+    bool free_again = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (fd >= 0)
+        close(fd);
+    return free_again;
+}
+
+/* A file for each connection, and there is always a new one: those before it end all the same. */
+START_TEST(recordings_end_while_others_begin) {
+    start_recorder(0);
+    visit("first.jsonl.zst", 1, "x");
+    WAIT_FOR(exists(path_of("first.jsonl.zst")));
+    char name[32];
+    for (unsigned i = 0; i < 250 && !is_finished(path_of("first.jsonl.zst")); i++) {
+        snprintf(name, sizeof name, "%u.jsonl.zst", i);
+        visit(name, i + 2, "y");
+        usleep(20000);
+    }
+    ck_assert(is_finished(path_of("first.jsonl.zst")));
+}
+END_TEST
+
+/* Retention looks at the directory once for what ends together, and nobody waits for it. */
+START_TEST(retention_of_many_that_end_together) {
+    config.path.text = (char *)"c-{{connection.id}}.jsonl.zst";
+    config.keep_files = 1;
+    start_recorder(0);
+    char name[32];
+    for (unsigned i = 0; i < 20000; i++) {
+        snprintf(name, sizeof name, "c-old%u.jsonl.zst", i);
+        ck_assert_int_eq(symlink("nowhere", path_of(name)), 0);
+    }
+    uint64_t began = clock_mono_us();
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(name, sizeof name, "c-%u.jsonl.zst", i);
+        visit(name, i, "x");
+    }
+    WAIT_FOR(is_finished(path_of("c-399.jsonl.zst")));
+    ck_assert_int_eq(stop_recorder(), MF_OK);
+    ck_assert_uint_lt(clock_mono_us() - began, 6000000);
+    unsigned left = 0;
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(name, sizeof name, "c-%u.jsonl.zst", i);
+        left += exists(path_of(name));
+    }
+    ck_assert_uint_ge(left, 1);
+    ck_assert_uint_le(left, 2); /* the newest, and whichever the last look was made for */
+}
+END_TEST
+
 START_TEST(a_document_of_the_day_grows) {
     config.path.text = (char *)"ws-{{date}}.json";
     start_recorder(0);
@@ -869,6 +1018,36 @@ START_TEST(a_document_of_the_day_grows) {
     ck_assert_str_eq(s.last_text, "at night");
     ck_assert(!exists(path_of("ws-2024-01-15.journal.jsonl.zst")));
     ck_assert(!exists(path_of("ws-2024-01-15-2.json")));
+}
+END_TEST
+
+/* Somebody tidied up what looked like a left-over, or a second gateway went on with it: the document is all that there
+ * is of its messages. */
+static const bool taken_by_another[] = {false, true};
+
+START_TEST(a_document_whose_journal_is_gone_stays) {
+    config.path.text = (char *)"ws-{{date}}.json";
+    start_recorder(0);
+    visit("ws-1.json", 1, "in the morning");
+    WAIT_FOR(exists(path_of("ws-1.json")));
+    int fd = -1;
+    if (taken_by_another[_i]) {
+        fd = open(path_of("ws-1.journal.jsonl.zst"), O_RDWR);
+        ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+    } else {
+        ck_assert_int_eq(unlink(path_of("ws-1.journal.jsonl.zst")), 0);
+    }
+    visit("ws-1.json", 2, "in the evening");
+    WAIT_FOR(exists(path_of("ws-1-2.json")));
+    visit("ws-1.json", 3, "at night");
+    ck_assert_int_eq(stop_recorder(), MF_OK);
+    ck_assert_str_eq(read_back(path_of("ws-1.json")).last_text, "in the morning");
+    struct seen s = read_back(path_of("ws-1-2.json"));
+    ck_assert_str_eq(s.first_text, "in the evening");
+    ck_assert_str_eq(s.last_text, "at night");
+    ck_assert(!exists(path_of("ws-1-2.journal.jsonl.zst")));
+    ck_assert_int_eq(exists(path_of("ws-1.journal.jsonl.zst")), taken_by_another[_i]);
+    close(fd);
 }
 END_TEST
 
@@ -925,14 +1104,20 @@ int main(void) {
     tcase_add_test(t, room_is_a_promise);
     tcase_add_test(t, filters);
     tcase_add_test(t, secrets_do_not_reach_the_disk);
+    tcase_add_test(t, what_is_left_of_a_message_is_withheld);
+    tcase_add_test(t, a_redacted_message_without_end_needs_little_memory);
     tcase_add_loop_test(t, a_full_disk_that_gets_room_again, 0, ARRAY_LEN(full_disks));
+    tcase_add_test(t, a_full_disk_at_a_rotation);
     tcase_add_test(t, a_disk_that_stays_full);
     tcase_add_test(t, an_end_on_a_full_disk_is_told);
     tcase_add_test(t, a_tmpfs_that_is_full);
     tcase_add_test(t, a_path_that_cannot_be_had);
     tcase_add_test(t, kill_9_loses_only_the_last_flush);
     tcase_add_loop_test(t, a_document_at_the_end, 0, ARRAY_LEN(documents));
+    tcase_add_test(t, recordings_end_while_others_begin);
+    tcase_add_test(t, retention_of_many_that_end_together);
     tcase_add_test(t, a_document_of_the_day_grows);
+    tcase_add_loop_test(t, a_document_whose_journal_is_gone_stays, 0, ARRAY_LEN(taken_by_another));
     tcase_add_test(t, a_crashs_journal_is_gone_on_with);
     tcase_add_test(t, a_document_that_cannot_be_made_keeps_its_journal);
     suite_add_tcase(s, t);
