@@ -1,7 +1,7 @@
 /* A link: one connected stream socket, plain or TLS, on a worker's loop. It knows no protocol.
  *
  * Reading: when the socket is readable the owner is asked how much it takes (on_room), one read fills the loop's
- * scratch buffer, and on_data gets the bytes, all of which it must have dealt with when it returns.
+ * scratch buffer, and on_data gets the bytes. What it has not dealt with when it returns, it gives back.
  * Writing: link_write() goes to the socket at once; what the socket refuses is set aside (`pending`), and the owner
  * stops whoever feeds it until on_drained. EV_WRITE is armed only then. So an idle link owns no buffer, and a slow peer
  * costs at most what was in one read.
@@ -26,7 +26,7 @@ enum link_end {
 };
 
 struct link_events {
-    /* Bytes of the loop's scratch buffer; the owner may change them. May close the link. */
+    /* Bytes that are valid during this call; the owner may change them. May close the link. */
     void (*on_data)(struct link *link, uint8_t *data, size_t len, void *owner);
     /* How many bytes may be read now; 0: none, and link_pause() was or will be called. NULL: as many as there are. */
     size_t (*on_room)(struct link *link, void *owner);
@@ -52,6 +52,10 @@ bool link_blocked(const struct link *link);
 size_t link_pending(const struct link *link);
 /* loop->now_ms when the socket last took something while output was pending; 0: nothing is pending. */
 uint64_t link_blocked_since_ms(const struct link *link);
+
+/* From within on_data: the last len of its bytes come again in the loop's next turn (when the link is paused: once it is
+ * resumed), before anything new is read. MF_ENOMEM. */
+MF_MUSTCHECK int link_give_back(struct link *link, const uint8_t *data, size_t len);
 
 /* Stops and restarts reading; idempotent. */
 void link_pause(struct link *link);

@@ -76,8 +76,17 @@ struct worker {
     struct outbox outboxes[2];               /* by enum leg */
     uint8_t held[2][PEER_HELD_MAX];          /* by enum leg: a frame that came in two reads, while it is passed on */
     uint64_t burst_us;                       /* clock_mono_us() of this burst, once somebody asked; 0: nobody has */
+    bool burst_over;                         /* it took its time: what is left of it waits for the loop's next turn */
     bool stopping;                           /* no new sessions; those that open are closed with 1001 */
 };
+
+/* A burst whose stages compute longer than this lets other connections go first. */
+#define WORKER_BURST_US 5000
+
+static inline void worker_begin_burst(struct worker *w) {
+    w->burst_us = 0;
+    w->burst_over = false;
+}
 
 /* The time of this burst of fragments, read once. */
 static inline uint64_t worker_burst_us(struct worker *w) {

@@ -69,7 +69,7 @@ static void on_data(struct link *link, uint8_t *data, size_t len, void *owner) {
     struct upstream *u = owner;
     struct session *s = u->endpoint.session;
     u->peer.heard_ms = s->worker->loop.now_ms;
-    s->worker->burst_us = 0;
+    worker_begin_burst(s->worker);
     peer_feed(&u->peer, data, len);
     session_flush(s);
 }
@@ -137,7 +137,7 @@ static void open_frames(struct upstream *u, const struct http_head *h, size_t he
     session_accept(s, headers_get(&h->headers, "Sec-WebSocket-Protocol"), &fields);
     headers_fini(&fields);
     /* Frames that came with the 101 are the first that the client gets. */
-    s->worker->burst_us = 0;
+    worker_begin_burst(s->worker);
     peer_feed(&u->peer, rest.data + head_size, rest.len - head_size);
     session_flush(s);
     buf_fini(&rest);

@@ -89,6 +89,47 @@ static void read_again(struct link *link) {
     list_append(&link->loop->unread, &link->unread);
 }
 
+int link_give_back(struct link *link, const uint8_t *data, size_t len) {
+    if (link->back) { /* the data came from there */
+        link->back_at -= len;
+    } else {
+        link->back = malloc(len);
+        if (!link->back)
+            return MF_ENOMEM;
+        memcpy(link->back, data, len);
+        link->back_len = len;
+        link->back_at = 0;
+        event_del(&link->read_event);
+    }
+    read_again(link);
+    return MF_OK;
+}
+
+static void forget_back(struct link *link) {
+    free(link->back);
+    link->back = NULL;
+    link->back_len = link->back_at = 0;
+}
+
+/* Up to room bytes of what was given back. */
+static void hand_back(struct link *link, size_t room) {
+    uint8_t *data = link->back + link->back_at;
+    size_t len = MIN(room, link->back_len - link->back_at);
+    link->back_at += len;
+    link->events->on_data(link, data, len, link->owner);
+    if (!link->events) /* closed, and buried */
+        return;
+    if (link->back_at < link->back_len) {
+        read_again(link);
+        return;
+    }
+    forget_back(link);
+    if (!link->paused && !link->ended)
+        event_add(&link->read_event, NULL);
+    if (link->more)
+        read_again(link);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     struct link *link = arg;
@@ -105,6 +146,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg) {
         if (wanted == 0)
             return;
         room = MIN(wanted, room);
+    }
+    if (MF_UNLIKELY(link->back)) {
+        hand_back(link, room);
+        return;
     }
     link->drained = false;
     ssize_t n = link->ssl ? link_tls_read(link, room) : read_plain(link, room);
@@ -147,8 +192,9 @@ void link_resume(struct link *link) {
     link->paused = false;
     if (link->ended)
         return;
-    event_add(&link->read_event, NULL);
-    if (link->more)
+    if (!link->back)
+        event_add(&link->read_event, NULL);
+    if (link->more || link->back)
         read_again(link);
 }
 
@@ -296,6 +342,7 @@ static void link_free(void *object) {
     struct link *link = object;
     SSL_free(link->ssl);
     free(link->pending);
+    free(link->back);
     free(link->error_text);
     free(link);
 }
@@ -323,7 +370,7 @@ void link_close(struct link *link, enum link_close_mode mode) {
     link->linger_until_ms = link->loop->now_ms + LINK_LINGER_MS;
     link->linger_end_ms = link->loop->now_ms + LINK_LINGER_MAX_MS;
     list_append(&link->loop->lingering, &link->lingering);
-    if (link->paused)
+    if (link->paused || link->back)
         event_add(&link->read_event, NULL);
     if (mode == LINK_CLOSE_WAIT)
         return;

@@ -19,7 +19,10 @@ struct link {
     size_t pending_len, pending_at, pending_cap;
     uint64_t blocked_since_ms;
 
-    struct list unread;    /* in loop->unread while SSL may hold more than was read */
+    uint8_t *back; /* what the owner gave back of a read; nothing new is read before it has that */
+    size_t back_len, back_at;
+
+    struct list unread;    /* in loop->unread while something waits that no readiness tells of: in SSL, or given back */
     struct list lingering; /* in loop->lingering after link_close(FINISH|WAIT) */
     uint64_t linger_until_ms, linger_end_ms;
 

@@ -150,6 +150,15 @@ static ssize_t feed_held(struct peer *p, const uint8_t *data, size_t len) {
     return (ssize_t)used;
 }
 
+/* The burst has taken its time: says whether the rest is put off. */
+static bool put_off(struct peer *p, const uint8_t *data, size_t len) {
+    if (MF_LIKELY(!p->session->worker->burst_over) || !len || !p->link)
+        return false;
+    if (link_give_back(p->link, data, len) < 0)
+        session_end(p->session, END_NO_MEMORY, END_BY_GATEWAY, "no memory for input that waits");
+    return true;
+}
+
 void peer_feed(struct peer *p, const uint8_t *data, size_t len) {
     if (p->deaf || p->close_received) /* nothing counts after a close frame: RFC 6455 section 5.5.1 */
         return;
@@ -160,7 +169,7 @@ void peer_feed(struct peer *p, const uint8_t *data, size_t len) {
             return;
         at = (size_t)used;
     }
-    while (at < len) {
+    while (at < len && !put_off(p, data + at, len - at)) {
         const uint8_t *start = data + at;
         size_t there = len - at;
         if (p->left) {

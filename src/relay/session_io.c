@@ -127,7 +127,7 @@ static void on_data(struct link *link, uint8_t *data, size_t len, void *owner) {
     (void)link;
     struct session *s = owner;
     s->client.heard_ms = s->worker->loop.now_ms;
-    s->worker->burst_us = 0;
+    worker_begin_burst(s->worker);
     peer_feed(&s->client, data, len);
     session_flush(s);
 }

@@ -85,7 +85,7 @@ static const struct stage_type to_endpoint_sink = {.name = "endpoint", .on_fragm
 static void feed_early(struct session *s) {
     struct buf early = s->head;
     s->head = (struct buf)BUF_INIT;
-    s->worker->burst_us = 0;
+    worker_begin_burst(s->worker);
     peer_feed(&s->client, early.data, early.len);
     session_flush(s);
     buf_fini(&early);

@@ -53,7 +53,9 @@ static void run(struct transform *t, struct fragment *f) {
     };
     struct err err;
     bool binary = in.binary;
+    uint64_t begin_us = worker_burst_us(s->worker);
     enum script_verdict verdict = script_transform(s->worker->vm, t->chunk, s->env, &in, out, &binary, &err);
+    s->worker->burst_over = clock_mono_us() - begin_us >= WORKER_BURST_US;
     if (verdict == SCRIPT_ERROR) {
         log_script_error(s, &err);
         verdict = s->route->config->transform.on_error == TRANSFORM_DROP ? SCRIPT_DROP : SCRIPT_UNCHANGED;

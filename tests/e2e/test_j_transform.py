@@ -3,9 +3,10 @@ import json
 import time
 
 import pytest
+from certificates import trusting
 from harness import Background, mockforge
 from setting import REPOSITORY, SLOW
-from wire import BINARY, CONTINUATION, PING, PONG, TEXT, Frame, frame
+from wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, close_payload, frame
 
 
 def indent(code, n=10):
@@ -233,22 +234,45 @@ def test_a_storm_of_errors_is_no_storm_of_log_lines(gateway, raw_upstream):
     assert g.count_log("again") < 200
 
 
-def test_an_endless_loop_does_not_starve_others(gateway, raw_upstream):
-    """One worker: the loop is killed at its budget, and other connections are served in between."""
+@pytest.mark.parametrize("direction", ["incoming", "outgoing"])
+def test_an_endless_loop_does_not_starve_others(gateway, raw_upstream, direction):
+    """One worker: the loop is killed at its budget, and other connections are served before the next one."""
     up = raw_upstream()
-    g = gateway(config(up.url(), "if msg.type == 'loop' then while true do end end", workers=1))
+    g = gateway(config(up.url(), workers=1, **{direction: "if msg.type == 'loop' then while true do end end"}))
     bad, its = g.pair(up)
     good, other = g.pair(up)
-    bad.send(frame(TEXT, b'{"type":"loop"}') * 20)
+    one, far = (bad, its) if direction == "incoming" else (its, bad)
+    one.send(frame(TEXT, b'{"type":"loop"}', mask=one.masks) * 40)
     worst = 0
     for _ in range(20):
         began = time.monotonic()
         good.text('{"type":"fine"}')
         other.expect(TEXT, b'{"type":"fine"}')
         worst = max(worst, time.monotonic() - began)
-    for _ in range(20):
-        its.expect(TEXT, b'{"type":"loop"}')
-    assert worst < 1.2 * SLOW, f"a round trip took {worst:.2f} s"
+    for _ in range(40):
+        far.expect(TEXT, b'{"type":"loop"}')
+    assert worst < 0.6 * SLOW, f"a round trip took {worst:.2f} s"
+
+
+@pytest.mark.parametrize("tls", ["plain", "tls"])
+def test_a_burst_of_slow_messages_keeps_its_order(gateway, raw_upstream, tls):
+    """Taken in several turns, with what stands between: fragments, control frames, the close frame."""
+    up = raw_upstream()
+    slow = "for i = 1, 200000 do local t = i * i end\nmsg.done = true"
+    more = {"env": {"MOCKFORGE_WS_TLS": "true"}} if tls == "tls" else {}
+    g = gateway(config(up.url(), slow, slow, max_ms=5000), **more)
+    client, server = g.pair(up, **({"tls": trusting()} if tls == "tls" else {}))
+    for one, far in ((client, server), (server, client)):
+        burst = b""
+        for i in range(30):
+            text = b'{"n":%d}' % i
+            burst += frame(TEXT, text[:4], fin=False, mask=one.masks) + frame(PING, b"%d" % i, mask=one.masks)
+            burst += frame(CONTINUATION, text[4:], mask=one.masks)
+        one.send(burst + (frame(CLOSE, close_payload(1000, "bye"), mask=False) if one is server else b""))
+        for i in range(30):
+            far.expect(PING, b"%d" % i)
+            far.expect(TEXT, b'{"n":%d,"done":true}' % i)
+    client.expect_close(1000, "bye")
 
 
 def test_connections_do_not_share_globals_or_state(gateway, raw_upstream):
