@@ -94,7 +94,7 @@ struct server_tls_config {
 struct script_config {
     uint64_t max_memory;       /* bytes for a worker's Lua state; default 32 MiB */
     uint64_t max_instructions; /* for one call; default 10,000,000 */
-    unsigned max_ms;           /* wall clock for one call; default 50 */
+    unsigned max_ms;           /* wall clock for one call; default 40 */
 };
 
 struct websocket_config {

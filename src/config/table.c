@@ -237,7 +237,7 @@ static const struct option script_rows[] = {
      .help = "For one worker's Lua state."},
     {"max_instructions", OPTION_UINT64, ROW(script_config, max_instructions), "10000000", RANGE(1000, 1000000000000),
      .help = "For one call."},
-    {"max_ms", OPTION_UINT, ROW(script_config, max_ms), "50", RANGE(1, 60000),
+    {"max_ms", OPTION_UINT, ROW(script_config, max_ms), "40", RANGE(1, 60000),
      .help = "Wall clock for one call, in milliseconds."},
 };
 static const struct option_table script_table = {

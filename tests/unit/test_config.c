@@ -76,7 +76,7 @@ START_TEST(test_defaults) {
     ck_assert_ptr_null(ws->tls.cert_path);
     ck_assert_uint_eq(ws->script.max_memory, 32 << 20);
     ck_assert_uint_eq(ws->script.max_instructions, 10000000);
-    ck_assert_uint_eq(ws->script.max_ms, 50);
+    ck_assert_uint_eq(ws->script.max_ms, 40);
     ck_assert_uint_eq(ws->routes_count, 0);
     check_default_record(&ws->record);
     ck_assert(c->admin.enabled);
