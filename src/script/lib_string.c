@@ -67,7 +67,8 @@ static int many_values(lua_State *L) {
         from = MAX(from + n + 1, 1);
     if (to < 0)
         to = to + n + 1;
-    if (MIN(to, n) - MAX(from, 1) >= SCRIPT_MAX_VALUES)
+    to = MIN(to, n);
+    if (to > 0 && to - MAX(from, 1) >= SCRIPT_MAX_VALUES)
         return luaL_error(L, "string slice too long");
     return call_stock(L);
 }
@@ -90,10 +91,18 @@ static void wrap_library(lua_State *L, const struct wrap *list, size_t count) {
     lua_replace(L, stock);
 }
 
-/* Every string's metatable: lookups go to the real table, getmetatable("") shows a read-only copy. */
+/* Every string's metatable: lookups go to the real table, getmetatable("") shows a read-only copy. Lua's own has the
+ * arithmetic of strings that are numbers ("10" + 1). */
 static void set_string_metatable(lua_State *L, int real, int stand_in) {
+    static const char *const arithmetic[] = {"__add", "__sub", "__mul", "__mod", "__pow", "__div", "__idiv", "__unm"};
     lua_pushliteral(L, "");
     lua_newtable(L);
+    lua_getmetatable(L, -2);
+    for (size_t i = 0; i < ARRAY_LEN(arithmetic); i++) {
+        lua_getfield(L, -1, arithmetic[i]);
+        lua_setfield(L, -3, arithmetic[i]);
+    }
+    lua_pop(L, 1);
     lua_pushvalue(L, real);
     lua_setfield(L, -2, "__index");
     lua_newtable(L);

@@ -2,6 +2,7 @@
  *
  * Lua's own functions trust __len and __index, so a table that lies about its length keeps them busy for hours where no
  * hook sees it. */
+#include <limits.h>
 #include <string.h>
 
 #include "script/vm.h"
@@ -13,11 +14,18 @@ static lua_Integer open_table(lua_State *L, bool write) {
     return (lua_Integer)lua_rawlen(L, 1);
 }
 
+/* The length of a table with holes is any border, the largest integer too; what moves elements must not count on it. */
+static void check_length(lua_State *L, lua_Integer n) {
+    luaL_argcheck(L, n < INT_MAX, 1, "array too big");
+}
+
 static int table_insert(lua_State *L) {
     int args = lua_gettop(L);
-    lua_Integer n = open_table(L, true), at = n + 1;
+    lua_Integer n = open_table(L, true);
     if (args != 2 && args != 3)
         return luaL_error(L, "wrong number of arguments to 'insert'");
+    check_length(L, n);
+    lua_Integer at = n + 1;
     if (args == 3) {
         at = luaL_checkinteger(L, 2);
         luaL_argcheck(L, at >= 1 && at <= n + 1, 2, "position out of bounds");
@@ -34,7 +42,8 @@ static int table_insert(lua_State *L) {
 static int table_remove(lua_State *L) {
     bool given = lua_gettop(L) > 1;
     lua_Integer n = open_table(L, true), at = luaL_optinteger(L, 2, n);
-    if (given && n + 1 != at)
+    check_length(L, n);
+    if (given)
         luaL_argcheck(L, (at >= 1 && at <= n + 1) || (n == 0 && at == 0), 2, "position out of bounds");
     lua_rawgeti(L, 1, at);
     if (at < n)
@@ -161,6 +170,7 @@ static void sift_down(lua_State *L, lua_Integer root, lua_Integer n) {
 
 static int table_sort(lua_State *L) {
     lua_Integer n = open_table(L, true);
+    check_length(L, n);
     lua_settop(L, 2);
     if (!lua_isnil(L, 2))
         luaL_checktype(L, 2, LUA_TFUNCTION);

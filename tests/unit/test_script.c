@@ -80,6 +80,7 @@ static const struct row basics[] = {
     {"return true", "{}", "!not true"},
     {"return 5", "{}", "!not number"},
     {"return function() end", "{}", "!not function"},
+    {"msg.n = msg.n * 2 + '1'", "{\"n\":\"43251.17\"}", "{\"n\":86503.34}"},
     {"return 'plain'", "{}", "plain"},
     {"return ''", "{}", ""},
     {"return {a = 1}", "{}", "{\"a\":1}"},

@@ -186,6 +186,10 @@ END_TEST
 struct refused {
     const char *source, *want;
 };
+/* A table whose length is the largest integer: Lua looks for a border in steps that double. */
+#define BORDER                                                                                                         \
+    "local t = {} for _, k in ipairs {1, 2, 4, 5, 9} do t[k] = 1 end for i = 3, 62 do t[1 << i] = 1 end "              \
+    "t[math.maxinteger] = 1 assert(#t == math.maxinteger) "
 static const struct refused refused[] = {
     {"os.execute('true')", "nil value (field 'execute')"},
     {"io.open('/etc/passwd')", "nil value (global 'io')"},
@@ -255,6 +259,10 @@ static const struct refused refused[] = {
     {"json.decode(('['):rep(600) .. (']'):rep(600))", "not JSON at byte"},
     {"local t = {} for i = 1, 600 do t = {t} end return t", "nested more than"},
     {"local t = {} t[1] = t return t", "contains itself"},
+    {BORDER "table.insert(t, 1)", "array too big"},
+    {BORDER "table.insert(t, 1, 1)", "array too big"},
+    {BORDER "table.remove(t, 1)", "array too big"},
+    {BORDER "table.sort(t, function() return true end)", "array too big"},
     {"string.find('x', ('('):rep(300))", "too many captures"},
     {"string.find(('a'):rep(300), ('a?'):rep(300))", "pattern too complex"},
 };
@@ -272,6 +280,7 @@ END_TEST
 
 /* Harmless, although they look like attacks: they must work, or do nothing. */
 static const char *const harmless[] = {
+    "assert(('x'):byte(math.maxinteger, math.mininteger) == nil and ('x'):byte(math.mininteger, math.maxinteger) == 120)",
     "assert(string.rep('', 1e15) == '' and string.rep('x', -5) == '' and string.rep('ab', 3, ',') == 'ab,ab,ab')",
     "_ENV = {}",
     "local _ENV = {} x = 1",
