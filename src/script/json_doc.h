@@ -51,11 +51,16 @@ MF_MUSTCHECK int json_tape_parse(struct json_tape *tape, const char *text, size_
 int64_t json_read_integer(const char *p, size_t len);
 
 /* Appends what the inside of a valid JSON string stands for. A lone surrogate becomes the three bytes that UTF-8 would
- * have for it; json_write_string() turns them back into the escape. */
+ * have for it; json_write_characters() turns them back into the escape. */
 void json_unescape(struct buf *out, const char *s, size_t len);
 
-/* Appends s as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. */
-void json_write_string(struct buf *out, const char *s, size_t len);
+/* May the inside of a string with raw_len bytes unescape to len bytes? Most comparisons end here. */
+static inline bool json_may_unescape_to(size_t raw_len, size_t len) {
+    return len < raw_len && raw_len / 6 <= len; /* \u0041 is the longest escape of one byte */
+}
+
+/* Appends s as the inside of a JSON string. Bytes that are not UTF-8 become U+FFFD. */
+void json_write_characters(struct buf *out, const char *s, size_t len);
 /* Appends the shortest text that reads back as d, with a point or an exponent. d is finite. */
 void json_write_double(struct buf *out, double d);
 void json_write_integer(struct buf *out, int64_t n);

@@ -90,9 +90,39 @@ static int compare_names(const void *a, const void *b) {
     return c ? c : (x->len > y->len) - (x->len < y->len);
 }
 
+/* Bytes of text between two looks at the clock: what is not UTF-8 is slow to mend. */
+#define PIECE_BYTES (64u << 10)
+
+/* How long the first piece of s is: it does not end inside a character. */
+static size_t piece_length(const char *s, size_t len) {
+    if (len <= PIECE_BYTES)
+        return len;
+    for (size_t n = PIECE_BYTES; n > PIECE_BYTES - 4; n--)
+        if (((unsigned char)s[n] & 0xc0) != 0x80)
+            return n;
+    return PIECE_BYTES; /* no character has so many continuation bytes */
+}
+
+void script_write_text(lua_State *L, const char *s, size_t len, bool json, struct buf *out) {
+    for (size_t n; len; s += n, len -= n) {
+        n = piece_length(s, len);
+        script_charge(L, script_vm_of(L), n / 16);
+        if (json)
+            json_write_characters(out, s, n);
+        else
+            json_write_clean_text(out, s, n);
+    }
+}
+
+static void write_string(struct writer *w, const char *s, size_t len) {
+    buf_putc(w->out, '"');
+    script_write_text(w->L, s, len, true, w->out);
+    buf_putc(w->out, '"');
+}
+
 static void write_member(struct writer *w, int table, const struct name *name) {
     lua_State *L = w->L;
-    json_write_string(w->out, name->s, name->len);
+    write_string(w, name->s, name->len);
     buf_putc(w->out, ':');
     lua_pushlstring(L, name->s, name->len);
     lua_rawget(L, table);
@@ -120,6 +150,9 @@ static bool name_in_node(struct writer *w, uint32_t node, int set, const char *s
             continue;
         }
         size_t n;
+        if (!json_may_unescape_to(c->key_len, len))
+            continue;
+        script_charge(w->L, w->vm, len / 8);
         script_push_name(w->L, doc, c);
         const char *name = lua_tolstring(w->L, -1, &n);
         bool same = n == len && !memcmp(name, s, n);
@@ -273,8 +306,7 @@ static void write_value(struct writer *w, int index) {
         break;
     case LUA_TSTRING:
         s = lua_tolstring(L, index, &len);
-        script_charge(L, w->vm, len / 16);
-        json_write_string(w->out, s, len);
+        write_string(w, s, len);
         break;
     case LUA_TLIGHTUSERDATA:
         buf_puts(w->out, "null");
@@ -296,6 +328,9 @@ static bool same_string(struct writer *w, const struct json_node *n, int index) 
     size_t raw_len = n->end - n->begin - 2;
     if (!n->escaped)
         return len == raw_len && !memcmp(s, raw, len);
+    if (!json_may_unescape_to(raw_len, len))
+        return false;
+    script_charge(w->L, w->vm, len / 8);
     struct buf *b = &w->vm->scratch;
     buf_reset(b);
     json_unescape(b, raw, raw_len);

@@ -175,6 +175,9 @@ static bool has_name(lua_State *L, const struct json_doc *doc, const struct json
     const char *raw = json_doc_text(doc) + n->key;
     if (!n->key_escaped)
         return n->key_len == len && !memcmp(raw, name, len);
+    if (!json_may_unescape_to(n->key_len, len))
+        return false;
+    script_charge(L, script_vm_of(L), n->key_len / 8);
     struct buf *b = &script_vm_of(L)->scratch;
     buf_reset(b);
     json_unescape(b, raw, n->key_len);

@@ -7,9 +7,11 @@
 
 /* How long the UTF-8 sequence at s is; 0 when it is none. */
 static size_t sequence_length(const unsigned char *s, size_t left) {
-    for (size_t n = 1; n <= 4 && n <= left; n++)
-        if (utf8_valid(s, n))
-            return n;
+    struct utf8 u;
+    utf8_init(&u);
+    for (size_t n = 0; n < left && utf8_feed(&u, s + n, 1); n++)
+        if (utf8_complete(&u))
+            return n + 1;
     return 0;
 }
 
@@ -46,13 +48,11 @@ static void write_mended(struct buf *out, const char *text, size_t len, bool jso
         buf_append(out, run, (size_t)(s - run));
 }
 
-void json_write_string(struct buf *out, const char *s, size_t len) {
-    buf_putc(out, '"');
+void json_write_characters(struct buf *out, const char *s, size_t len) {
     if (utf8_valid(s, len))
         json_escape(out, s, len);
     else
         write_mended(out, s, len, true);
-    buf_putc(out, '"');
 }
 
 void json_write_clean_text(struct buf *out, const char *s, size_t len) {

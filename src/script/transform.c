@@ -44,7 +44,7 @@ static void put_string(lua_State *L, struct transform *t, int index, bool binary
     if (binary)
         buf_append(t->out, s, len);
     else
-        json_write_clean_text(t->out, s, len);
+        script_write_text(L, s, len, false, t->out);
     t->out_binary = binary;
     t->verdict = SCRIPT_REPLACED;
 }

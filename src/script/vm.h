@@ -148,6 +148,8 @@ void script_push_name(lua_State *L, const struct json_doc *doc, const struct jso
 /* ---- json_encode.c ---- */
 /* Appends the value at index as JSON. Raises on what has no JSON form, on cycles and depth. */
 void script_encode(lua_State *L, int index, struct buf *out);
+/* Appends a string as the inside of a JSON string, or as text. Bytes that are not UTF-8 become U+FFFD. */
+void script_write_text(lua_State *L, const char *s, size_t len, bool json, struct buf *out);
 /* Writes the root view at index; false when its document is unchanged (then nothing was written). */
 bool script_encode_changes(lua_State *L, int index, struct buf *out);
 

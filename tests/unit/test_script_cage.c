@@ -358,6 +358,26 @@ START_TEST(test_hoarder) {
 }
 END_TEST
 
+/* What a client may send makes a harmless script slow: it is still stopped in time, or is not slow. */
+START_TEST(test_heavy_messages) {
+    const size_t size = 15 * MEGABYTE;
+    char *in = malloc(size + 16);
+    ck_assert_ptr_nonnull(in);
+    vm->limits.max_memory = 64 * MEGABYTE;
+    memset(in, 0xff, size); /* each byte becomes U+FFFD */
+    in[size] = '\0';
+    ck_assert_int_eq(run("return msg.text .. 'x'", in), SCRIPT_ERROR);
+    ck_assert_msg(strstr(error.text, "stopped: more than"), "%s", error.text);
+    char *p = stpcpy(in, "{\"");
+    while (p < in + size - 6)
+        p = stpcpy(p, "\\u0061"); /* a long name that can only be compared unescaped */
+    strcpy(p, "\":1}");
+    vm->limits.max_ms = MAX_MS * 40;
+    ck_assert_int_eq(run("for i = 1, 500 do local x = msg.x end", in), SCRIPT_UNCHANGED);
+    free(in);
+}
+END_TEST
+
 /* Every allocation fails once, in turn: an error each time, never a crash, and the vm works afterwards. */
 START_TEST(test_allocations) {
     const char *in = "{\"a\":{\"q\":[1,2,{\"z\":\"\\u00e9\"}]},\"s\":\"hello\",\"l\":[1.5,null]}";
@@ -452,6 +472,7 @@ int main(void) {
     tcase_add_loop_test(tc, test_refused, 0, ARRAY_LEN(refused));
     tcase_add_loop_test(tc, test_harmless, 0, ARRAY_LEN(harmless));
     tcase_add_test(tc, test_hoarder);
+    tcase_add_test(tc, test_heavy_messages);
     tcase_add_test(tc, test_allocations);
     tcase_add_test(tc, test_small_memory);
     tcase_add_test(tc, test_kill_place);
