@@ -17,6 +17,8 @@
  * its time there. */
 #define MAX_DENIALS 4
 
+static void on_count(lua_State *L, lua_Debug *ar);
+
 static bool overdue(const struct script_vm *vm) {
     return clock_mono_us() >= vm->deadline_us;
 }
@@ -44,11 +46,13 @@ static bool allowed(struct script_vm *vm, size_t extra) {
         if (vm->since_check > ALLOC_STEP) {
             vm->since_check = 0;
             if (vm->kill == KILL_NONE && overdue(vm)) {
+                /* No error can be raised here, and to deny it would make Lua collect everything first. */
                 vm->kill = KILL_TIME;
                 remember_where(vm->L, vm);
+                lua_sethook(vm->L, on_count, LUA_MASKCOUNT, 1);
             }
         }
-        if (vm->kill != KILL_NONE)
+        if (vm->kill == KILL_MEMORY)
             return false;
     }
     if (extra <= vm->limits.max_memory && vm->used <= vm->limits.max_memory - extra)
@@ -87,8 +91,6 @@ static _Noreturn void die(lua_State *L) {
     lua_error(L);
     __builtin_unreachable();
 }
-
-static void on_count(lua_State *L, lua_Debug *ar);
 
 static void condemn(lua_State *L, struct script_vm *vm, enum script_kill why) {
     if (vm->kill == KILL_NONE) {

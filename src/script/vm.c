@@ -274,7 +274,7 @@ static size_t estimate(lua_State *L, int depth, unsigned *left) {
 }
 
 void script_relieve(struct script_vm *vm) {
-    if (vm->used < vm->limits.max_memory / 4 * 3)
+    if (!vm->denials || vm->used < vm->limits.max_memory / 4 * 3)
         return;
     lua_State *L = vm->L;
     lua_gc(L, LUA_GCCOLLECT);
