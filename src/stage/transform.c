@@ -34,11 +34,12 @@ static void pass_whole(struct stage *stage, const struct fragment *like, uint8_t
     stage_pass(stage, &f);
 }
 
-static void log_script_error(struct session *s, const struct err *err) {
+static void log_script_error(struct session *s, enum direction direction, const struct err *err) {
     char text[sizeof err->file + sizeof err->text + 16];
     metrics_inc(&s->worker->metrics, METRIC_ERRORS_SCRIPT);
-    LOG_LIMITED(LOG_ERROR, "transform_failed", "connection=%s route=%s error=%s on_error=%s", s->connection.id,
-                log_quote(s->route->config->path), log_quote(err_format(err, text, sizeof text)),
+    LOG_LIMITED(LOG_ERROR, "transform_failed", "connection=%s route=%s direction=%s error=%s on_error=%s",
+                s->connection.id, log_quote(s->route->config->path),
+                direction == FROM_CLIENT ? "incoming" : "outgoing", log_quote(err_format(err, text, sizeof text)),
                 s->route->config->transform.on_error == TRANSFORM_DROP ? "drop" : "forward");
 }
 
@@ -57,7 +58,7 @@ static void run(struct transform *t, struct fragment *f) {
     enum script_verdict verdict = script_transform(s->worker->vm, t->chunk, s->env, &in, out, &binary, &err);
     s->worker->burst_over = clock_mono_us() - begin_us >= WORKER_BURST_US;
     if (verdict == SCRIPT_ERROR) {
-        log_script_error(s, &err);
+        log_script_error(s, t->direction, &err);
         verdict = s->route->config->transform.on_error == TRANSFORM_DROP ? SCRIPT_DROP : SCRIPT_UNCHANGED;
     }
     if (verdict == SCRIPT_REPLACED)

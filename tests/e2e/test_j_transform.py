@@ -213,6 +213,19 @@ def test_an_error_closes_nothing(gateway, raw_upstream, lua, on_error):
     g.wait_log(r"mockforge\.yaml:1[0-9]\b")  # script:line is the file's line
 
 
+def test_an_error_names_its_script(gateway, raw_upstream):
+    """Also where no line is to blame: the message was complete when it turned out to be no JSON."""
+    up = raw_upstream()
+    g = gateway(config(up.url(), "msg.x = pairs", "msg.y = pairs"))
+    client, server = g.pair(up)
+    client.text("{}")
+    server.expect(TEXT, b"{}")
+    g.wait_log(r'transform_failed .*route="/proxy" direction=incoming error="mockforge.yaml: a function cannot be JSON')
+    server.text("{}")
+    client.expect(TEXT, b"{}")
+    g.wait_log(r"transform_failed .* direction=outgoing error")
+
+
 def test_the_line_of_an_error_in_a_file(gateway, raw_upstream, tmp_path):
     (tmp_path / "t.lua").write_text("-- one\n-- two\nlocal function f() error('here') end\n\nf()\n")
     up = raw_upstream()
