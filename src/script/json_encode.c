@@ -177,11 +177,19 @@ static int push_name_set(struct writer *w, uint32_t node) {
     return lua_gettop(w->L);
 }
 
+/* So many names need no memory. */
+#define FEW_NAMES 8
+
 /* The table's names in byte order, `expected` of them at most, without those of the view's node (node UINT32_MAX: no
- * view). In a userdata on the top of the stack, so that an error frees it. */
-static struct name *push_names(struct writer *w, int table, uint32_t node, size_t expected, size_t *count) {
+ * view). In few, or in a userdata, so that an error frees it; one value is pushed in any case. */
+static struct name *push_names(struct writer *w, int table, uint32_t node, size_t expected, struct name *few,
+                               size_t *count) {
     lua_State *L = w->L;
-    struct name *names = lua_newuserdatauv(L, expected * sizeof *names + 1, 0);
+    struct name *names = few;
+    if (expected <= FEW_NAMES)
+        lua_pushnil(L);
+    else
+        names = lua_newuserdatauv(L, expected * sizeof *names, 0);
     int set = node == UINT32_MAX ? 0 : push_name_set(w, node);
     size_t n = 0;
     lua_pushnil(L);
@@ -209,7 +217,8 @@ static struct name *push_names(struct writer *w, int table, uint32_t node, size_
 
 static void write_plain_object(struct writer *w, int table, size_t entries) {
     size_t count;
-    const struct name *names = push_names(w, table, UINT32_MAX, entries, &count);
+    struct name few[FEW_NAMES];
+    const struct name *names = push_names(w, table, UINT32_MAX, entries, few, &count);
     buf_putc(w->out, '{');
     for (size_t i = 0; i < count; i++) {
         if (i)
@@ -467,7 +476,8 @@ static void write_object_items(struct writer *w, int table, uint32_t node, struc
 
 static void add_members(struct writer *w, int table, uint32_t node, struct run *r, size_t expected) {
     size_t count;
-    const struct name *names = push_names(w, table, node, expected, &count);
+    struct name few[FEW_NAMES];
+    const struct name *names = push_names(w, table, node, expected, few, &count);
     begin_additions(w, r);
     for (size_t i = 0; i < count; i++) {
         if (r->kept++)
@@ -534,11 +544,11 @@ void script_encode(lua_State *L, int index, struct buf *out) {
 }
 
 bool script_encode_changes(lua_State *L, int index, struct buf *out) {
-    if (script_view_is_untouched(L, index))
-        return false;
     uint32_t node;
     struct writer w = {.L = L, .vm = script_vm_of(L), .out = out};
     w.doc = script_view_origin(L, index, &node);
+    if (!w.doc->nodes[node].opened && script_view_is_lazy(L, index))
+        return false;
     luaL_checkstack(L, 10, NULL);
     write_open_view(&w, lua_absindex(L, index), node);
     if (!w.changed)
