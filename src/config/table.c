@@ -181,7 +181,8 @@ static const struct option route_rows[] = {
      .help = "Recording of this route; what is not given here is as in `websocket.record`."},
     {"record_path", OPTION_ALIAS, 0, .alias = "record.path", .help = "Another way to write `record.path`."},
     {"max_message_size", OPTION_SIZE, ROW(route_config, max_message_size), RANGE(1, GIB),
-     .help = "The largest whole message here; close code 1009 beyond it. Not set, a relay passes any size and the "
+     .help = "The largest whole message here; close code 1009 beyond it. Not set, a relay passes any size (16 MiB "
+             "in a direction with a transform) and the "
              "others take `websocket.max_message_size`."},
     {"connect_timeout_ms", OPTION_UINT, ROW(route_config, connect_timeout_ms), "10000", RANGE(1, HOUR_MS),
      .help = "For TCP and TLS to the upstream, in milliseconds."},
