@@ -113,10 +113,11 @@ static void forget_back(struct link *link) {
 
 /* Up to room bytes of what was given back. */
 static void hand_back(struct link *link, size_t room) {
+    const struct link_events *events = link->events;
     uint8_t *data = link->back + link->back_at;
     size_t len = MIN(room, link->back_len - link->back_at);
     link->back_at += len;
-    link->events->on_data(link, data, len, link->owner);
+    events->on_data(link, data, len, link->owner);
     if (!link->events) /* closed, and buried */
         return;
     if (link->back_at < link->back_len) {
