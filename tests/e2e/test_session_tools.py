@@ -208,9 +208,11 @@ def test_show_follows_a_file_that_grows(tmp_path):
                 f.write(text[20:])
                 f.flush()
                 assert json.loads(process.stdout.readline())["data"] == f"message {n}"
-    finally:
         process.send_signal(signal.SIGINT)
         process.wait(10)
+    finally:
+        process.kill()
+        process.wait()
         process.stdout.close()
 
 
