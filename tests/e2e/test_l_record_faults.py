@@ -53,14 +53,14 @@ def test_kill_9_under_load(gateway, tmp_path, name):
     g = gateway(config(name, record="{flush_ms: 50}"))
     c = g.client("/echo")
     echoed, began = [], time.monotonic()
-    while time.monotonic() - began < 0.5 * SLOW + 0.7:
+    while time.monotonic() - began < SLOW + 0.7:
         n = len(echoed)
         c.text(f"{n} " + os.urandom(100).hex())
         assert c.recv_text().startswith(f"{n} ")
         echoed.append(time.monotonic())
     killed = time.monotonic()
     g.kill9()
-    wanted = sum(1 for t in echoed if t < killed - 0.5 * SLOW)
+    wanted = sum(1 for t in echoed if t < killed - SLOW)
     heard = read_session(tmp_path / name, strict=False).data("outgoing")
     assert [int(t.split()[0]) for t in heard] == list(range(len(heard)))
     assert len(heard) >= wanted > 10, f"{len(heard)} of at least {wanted}"
