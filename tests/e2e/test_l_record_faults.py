@@ -268,6 +268,7 @@ def test_the_file_is_removed_under_way(gateway, tmp_path):
 
 # a disk that is slower than the traffic
 
+@pytest.mark.limit(240)
 @pytest.mark.parametrize("on_full", ["pause", "drop", "close"])
 def test_on_full(gateway, raw_upstream, tmp_path, on_full):
     """More than the writer can take at zstd level 19: pause loses nothing, drop says so in a gap, close closes."""
@@ -283,7 +284,8 @@ def test_on_full(gateway, raw_upstream, tmp_path, on_full):
             client.send_quietly(frame(BINARY, block[i % 4], mask=b"\0\0\0\0"))
     sending = Background(send)
     heard = 0
-    server.sock.settimeout(60 * SLOW)
+    for peer in (client, server):
+        peer.sock.settimeout(60 * SLOW)
     try:
         while heard < total:
             f = server.recv_frame()
