@@ -47,15 +47,24 @@ static int bind_one(const struct sockaddr *address, socklen_t len, bool share, i
     return -1;
 }
 
+static uint16_t port_of(const struct sockaddr *address) { /* at the same place in both families */
+    return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+}
+
+/* SO_REUSEPORT would let a second gateway of the same user take half of the connections in silence: a socket without it
+ * finds out whether the address is free. */
+static bool is_free(const struct sockaddr *address, socklen_t len, int *error) {
+    int fd = bind_one(address, len, false, error);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 static int bind_all(struct sockaddr_storage *address, socklen_t len, int *fds, unsigned count, int *error) {
     struct sockaddr *sa = (struct sockaddr *)address;
-    /* SO_REUSEPORT would let a second gateway of the same user take half of the connections in silence: a socket
-     * without it finds out whether the address is free, and which port 0 becomes. */
-    int probe = bind_one(sa, len, false, error);
-    if (probe < 0)
+    /* The port that 0 becomes is free, and is kept from then on: given back for a moment, it could become another's. */
+    if (port_of(sa) && !is_free(sa, len, error))
         return MF_EIO;
-    getsockname(probe, sa, &len);
-    close(probe);
     for (unsigned i = 0; i < count; i++) {
         fds[i] = bind_one(sa, len, true, error);
         if (fds[i] < 0) {
@@ -63,6 +72,7 @@ static int bind_all(struct sockaddr_storage *address, socklen_t len, int *fds, u
                 close(fds[i]);
             return MF_EIO;
         }
+        getsockname(fds[i], sa, &len); /* the first one's port is the others' */
     }
     return MF_OK;
 }

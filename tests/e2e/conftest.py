@@ -13,6 +13,8 @@ TEST_SECONDS = 60 * SLOW  # for any one test; a hang is a failure, not a stuck r
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "limit(seconds): this test may take so long instead of the usual time")
+    # A shell's background job ignores SIGINT, and every program would inherit that: none could be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

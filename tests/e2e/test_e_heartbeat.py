@@ -3,7 +3,7 @@ import time
 
 import pytest
 from harness import Background
-from setting import SLOW
+from setting import SLOW, TIMEOUT
 from wire import CLOSE, PING, TEXT, Closed
 
 CONFIG = """
@@ -18,10 +18,10 @@ websocket:
 """
 
 
-def until_the_end(c, answer):
-    """Reads until the connection ends or 4 s have passed: (seconds, pings seen, close code or None, ended)."""
+def until_the_end(c, answer, limit=TIMEOUT):
+    """Reads until the connection ends or so many seconds have passed: (seconds, pings seen, close code or None, ended)."""
     began, pings, code = time.monotonic(), 0, None
-    while time.monotonic() - began < 4:
+    while time.monotonic() - began < limit:
         try:
             f = c.recv_frame()
         except Closed:
@@ -47,7 +47,7 @@ def test_a_client_that_never_answers_is_dropped(gateway, path):
 
 def test_a_living_client_stays(gateway):
     c = gateway(CONFIG).client("/echo")
-    seconds, pings, code, ended = until_the_end(c, answer=True)
+    seconds, pings, code, ended = until_the_end(c, answer=True, limit=4)
     assert not ended and code is None and pings >= 2
     c.text("still here")
     while (f := c.recv_frame()).opcode == PING:

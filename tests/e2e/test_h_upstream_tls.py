@@ -6,7 +6,7 @@ from harness import Background, mockforge
 from wire import TEXT, Frame, one_line
 
 
-def relay(upstream_url, tls="", timeout=2000):
+def relay(upstream_url, tls="", timeout=8000):
     return f"""
 websocket:
   host: 127.0.0.1

@@ -54,14 +54,14 @@ def test_kill_9_under_load(gateway, tmp_path, name):
     g = gateway(config(name, record="{flush_ms: 50}"))
     c = g.client("/echo")
     echoed, began = [], time.monotonic()
-    while time.monotonic() - began < 0.5 * SLOW + 0.7:
+    while time.monotonic() - began < SLOW + 0.7:
         n = len(echoed)
         c.text(f"{n} " + os.urandom(100).hex())
         assert c.recv_text().startswith(f"{n} ")
         echoed.append(time.monotonic())
     killed = time.monotonic()
     g.kill9()
-    wanted = sum(1 for t in echoed if t < killed - 0.5 * SLOW)
+    wanted = sum(1 for t in echoed if t < killed - SLOW)
     heard = read_session(tmp_path / name, strict=False).data("outgoing")
     assert [int(t.split()[0]) for t in heard] == list(range(len(heard)))
     assert len(heard) >= wanted > 10, f"{len(heard)} of at least {wanted}"
@@ -325,6 +325,7 @@ def test_the_journal_is_removed_under_way(gateway, tmp_path):
 
 # a disk that is slower than the traffic
 
+@pytest.mark.limit(240)
 @pytest.mark.parametrize("on_full", ["pause", "drop", "close"])
 def test_on_full(gateway, raw_upstream, tmp_path, on_full):
     """More than the writer can take at zstd level 19: pause loses nothing, drop says so in a gap, close closes."""
@@ -340,7 +341,8 @@ def test_on_full(gateway, raw_upstream, tmp_path, on_full):
             client.send_quietly(frame(BINARY, block[i % 4], mask=b"\0\0\0\0"))
     sending = Background(send)
     heard = 0
-    server.sock.settimeout(60 * SLOW)
+    for peer in (client, server):
+        peer.sock.settimeout(60 * SLOW)
     try:
         while heard < total:
             f = server.recv_frame()

@@ -3,8 +3,11 @@ import asyncio
 import base64
 import json
 import os
+import queue
 import shutil
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import websockets
@@ -133,17 +136,54 @@ def test_wscat(gateway):
     assert "hello from wscat" in done.stdout, done
 
 
-def test_chromium(gateway, tmp_path):
+@pytest.fixture
+def site():
+    """A server of one page (`page`); what the page posts comes out of the queue `told`."""
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, body):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self):
+            self.answer(self.server.page.encode())
+
+        def do_POST(self):
+            self.server.told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.answer(b"")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.told = queue.Queue()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_chromium(gateway, site, tmp_path):
     browser = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
     if not browser:
         pytest.skip("no Chromium is installed")
-    g = gateway(CONFIG)
-    (tmp_path / "page.html").write_text(f"""<!doctype html><title>t</title><body>waiting<script>
-const ws = new WebSocket("{g.url("/echo")}");
+    site.page = f"""<!doctype html><title>t</title><script>
+let heard = null;
+const ws = new WebSocket("{gateway(CONFIG).url("/echo")}");
 ws.onopen = () => ws.send("hello from a browser");
-ws.onmessage = (e) => {{ document.body.textContent = "heard: " + e.data; ws.close(4000, "done"); }};
-</script>""")
-    done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
-                           "--virtual-time-budget=5000", "--dump-dom", f"file://{tmp_path}/page.html"],
-                          capture_output=True, text=True, timeout=30 * SLOW)
-    assert "heard: hello from a browser" in done.stdout, done
+ws.onmessage = (e) => {{ heard = e.data; ws.close(4000, "done"); }};
+ws.onclose = (e) => fetch("/", {{method: "POST", body: JSON.stringify([heard, e.code, e.reason, e.wasClean])}});
+</script>"""
+    with open(tmp_path / "chromium.log", "wb") as log:
+        process = subprocess.Popen([browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                                    "--remote-debugging-port=0", f"--user-data-dir={tmp_path}/profile",
+                                    f"http://127.0.0.1:{site.server_port}/"],
+                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        assert site.told.get(timeout=30 * SLOW) == ["hello from a browser", 4000, "done", True]
+    except queue.Empty:
+        pytest.fail((tmp_path / "chromium.log").read_text())
+    finally:
+        process.terminate()
+        process.wait(TIMEOUT)

@@ -126,10 +126,10 @@ static inline struct recording_stats counts_of(const struct recording *rec) {
     return stats;
 }
 
-/* Waits until `condition` holds, for 5 s at most. */
+/* Waits until `condition` holds, for 20 s at most. */
 #define WAIT_FOR(condition)                                                                                            \
     do {                                                                                                               \
-        for (int waited_ = 0; !(condition) && waited_ < 5000; waited_++)                                               \
+        for (int waited_ = 0; !(condition) && waited_ < 20000; waited_++)                                               \
             usleep(1000);                                                                                              \
         ck_assert_msg(condition, "waited in vain for " #condition);                                                    \
     } while (0)

@@ -2,8 +2,8 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "base/clock.h"
 #include "script/script.h"
 #include "script/vm.h"
 
@@ -169,10 +169,17 @@ static bool is_stop(const struct err *e) {
     return strstr(e->text, "stopped: ") || strstr(e->text, "too large") || strstr(e->text, "stack overflow");
 }
 
+/* Time that this thread had a processor: what a busy machine gives to others is not the script's. */
+static uint64_t busy_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 START_TEST(test_killed) {
-    uint64_t begin = clock_mono_us();
+    uint64_t begin = busy_us();
     enum script_verdict v = run(killed[_i], "{\"a\":[1,2,3]}");
-    uint64_t ms = (clock_mono_us() - begin) / 1000;
+    uint64_t ms = (busy_us() - begin) / 1000;
     ck_assert_msg(v == SCRIPT_ERROR, "%s: verdict %d", killed[_i], v);
     ck_assert_msg(is_stop(&error), "%s: %s", killed[_i], error.text);
     ck_assert_msg(ms < MAX_MS + LATE_MS, "%s: took %d ms", killed[_i], (int)ms);
@@ -269,11 +276,12 @@ static const struct refused refused[] = {
 
 START_TEST(test_refused) {
     const struct refused *r = &refused[_i];
-    uint64_t begin = clock_mono_us();
+    vm->limits.max_ms = 10000; /* the clock's time, and it is about another error */
+    uint64_t begin = busy_us();
     enum script_verdict v = run(r->source, "{}");
     ck_assert_msg(v == SCRIPT_ERROR, "%s: verdict %d", r->source, v);
     ck_assert_msg(strstr(error.text, r->want), "%s: %s", r->source, error.text);
-    ck_assert_msg(clock_mono_us() - begin < (MAX_MS + LATE_MS) * 1000, "%s", r->source);
+    ck_assert_msg(busy_us() - begin < (MAX_MS + LATE_MS) * 1000, "%s", r->source);
     check_sane(r->source);
 }
 END_TEST
@@ -325,6 +333,7 @@ static const char *const harmless[] = {
 
 START_TEST(test_harmless) {
     char text[1024];
+    vm->limits.max_ms = 10000; /* it is about what they do */
     enum script_verdict v = run(harmless[_i], "{}");
     if (strcmp(harmless[_i], "pairs = nil") == 0)
         ck_assert_int_eq(v, SCRIPT_ERROR);
