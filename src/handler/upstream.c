@@ -50,8 +50,9 @@ static void fail(struct upstream *u, int status, const char *why) {
     struct buf text = BUF_INIT;
     buf_printf(&text, "upstream %s://%s: %s", s->route->url.tls ? "wss" : "ws", s->route->authority, why);
     metrics_inc(&s->worker->metrics, METRIC_ERRORS_UPSTREAM);
-    LOG_LIMITED(LOG_WARN, "upstream_failed", "connection=%s upstream=%s status=%d why=%s", s->connection.id,
-                s->route->authority, status, log_quote(why));
+    LOG_LIMITED(LOG_WARN, "upstream_failed", "connection=%s remote=%s path=%s upstream=%s status=%d why=%s",
+                s->connection.id, s->connection.remote_addr, log_quote(s->connection.path), s->route->authority, status,
+                log_quote(why));
     session_refuse(s, status, buf_cstr(&text), NULL, NULL, 0);
     buf_fini(&text);
 }
@@ -149,8 +150,8 @@ static void pass_refusal(struct upstream *u, const struct buf *body) {
     char why[64];
     snprintf(why, sizeof why, "the upstream answered %d", u->refusal.status);
     metrics_inc(&s->worker->metrics, METRIC_ERRORS_UPSTREAM);
-    LOG_LIMITED(LOG_WARN, "upstream_refused", "connection=%s upstream=%s status=%d", s->connection.id,
-                s->route->authority, u->refusal.status);
+    LOG_LIMITED(LOG_WARN, "upstream_refused", "connection=%s remote=%s path=%s upstream=%s status=%d", s->connection.id,
+                s->connection.remote_addr, log_quote(s->connection.path), s->route->authority, u->refusal.status);
     headers_remove(fields, "Content-Length");
     if (!body) {
         headers_remove(fields, "Content-Type");

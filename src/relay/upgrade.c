@@ -14,6 +14,8 @@ static void count_refusal(struct session *s, int status, const char *why) {
     metrics_inc(&s->worker->metrics, METRIC_CONNECTIONS_REJECTED);
     if (status == 400 || status == 414 || status == 431)
         metrics_inc(&s->worker->metrics, METRIC_ERRORS_PARSE);
+    if (s->state == SESSION_OPENING) /* an upstream's failure has its own line already */
+        return;
     LOG_LIMITED(LOG_INFO, "session_refused", "connection=%s remote=%s status=%d path=%s why=%s", s->connection.id,
                 s->connection.remote_addr, status, log_quote(s->connection.path), log_quote(why));
 }

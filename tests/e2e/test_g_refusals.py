@@ -28,10 +28,12 @@ websocket:
 
 def refused(g, status):
     """Asks, and checks the refusal: status, one line of reason, closed, logged once."""
+    before = g.count_log(" status=")
     client = g.ask("/proxy").answered(status)
     assert one_line(client.response.body), client.response
     client.expect_eof()
-    g.wait_log(r" (warn|error|info ) .*upstream")
+    g.wait_log(r" warn  upstream_failed .*path=\"/proxy\"")
+    assert g.count_log(" status=") == before + 1, g.log
     return client.response
 
 
