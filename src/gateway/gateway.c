@@ -176,7 +176,10 @@ static int server_context(const struct config *config, const char *state_dir, SS
 }
 
 static int open_tls(struct gateway *g, const struct config *config, struct err *err) {
-    if (!config->websocket.tls.enabled)
+    const struct server_tls_config *tls = &config->websocket.tls;
+    if (!tls->enabled && tls->cert_path) /* from the command line or the environment it switches nothing on */
+        log_warn("tls_off", "cert_path=%s why=%s", log_quote(tls->cert_path), "\"websocket.tls.enabled is false\"");
+    if (!tls->enabled)
         return MF_OK;
     char fingerprint[TLS_FINGERPRINT_LEN];
     bool self_signed = false;

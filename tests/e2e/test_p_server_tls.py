@@ -57,6 +57,12 @@ def test_the_self_signed_key_is_private(gateway, tmp_path):
     assert stat.S_IMODE((tmp_path / "own-state").stat().st_mode) == 0o700
 
 
+def test_a_certificate_alone_does_not_switch_tls_on_silently(gateway):
+    g = gateway("websocket: {host: 127.0.0.1, port: 0}\nadmin: {enabled: false}\n",
+                ["--set", "websocket.tls.cert_path=c.pem", "--set", "websocket.tls.key_path=k.pem"])
+    g.wait_log(r" warn  tls_off cert_path=\"c.pem\" ")
+
+
 def test_own_certificate(gateway, certs):
     g = gateway(config(certs))
 
