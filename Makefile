@@ -12,7 +12,7 @@ PYTHON    ?= /usr/bin/python3
 JOBS      ?= $(shell nproc 2>/dev/null || echo 2)
 
 # wslay comes without a .pc file.
-PACKAGES := libevent libevent_openssl jansson yaml-0.1 openssl lua5.4 libzstd zlib
+PACKAGES := libevent libevent_openssl jansson yaml-0.1 openssl lua5.4 libzstd zlib hiredis libpcre2-8
 PKG_READY := $(shell pkg-config --exists $(PACKAGES) 2>/dev/null && echo yes)
 PKG_CFLAGS := $(if $(PKG_READY),$(shell pkg-config --cflags $(PACKAGES)))
 PKG_LIBS := $(if $(PKG_READY),$(shell pkg-config --libs $(PACKAGES)))
@@ -25,14 +25,15 @@ ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -Iinclude -Isrc $(PKG_CFLAGS) $(WARNINGS) 
 ALL_LIBS = -Wl,--as-needed $(PKG_LIBS) -lwslay -lm -pthread $(SANITIZE)
 
 LIB_SOURCES   := $(filter-out src/cli/main.c,$(sort $(wildcard src/*/*.c)))
-LIB_OBJECTS   := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
+LUA_LIBRARY   := $(sort $(wildcard lua/lib/*.lua))
+LIB_OBJECTS   := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/generated/library.o
 UNIT_TESTS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_SOURCES  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_REPLAYS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/replay_%,$(FUZZ_SOURCES))
 FUZZ_TARGETS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(FUZZ_SOURCES))
 # Small programs over our library, and those that know nothing of it (load generator, echo server, stalling disk).
 BENCH_PIECES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard tests/bench/bench_*.c)))
-BENCH_TOOLS   := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/load.c tests/bench/echo.c)) \
+BENCH_TOOLS   := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/load.c tests/bench/*echo.c)) \
 	$(patsubst tests/bench/%.c,$(BUILD)/bench/%.so,$(wildcard tests/bench/stall.c))
 
 # V=1 shows the commands themselves.
@@ -124,10 +125,17 @@ $(BUILD)/flags: FORCE
 
 $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(LIB_SOURCES)' | cmp -s - $@ || printf '%s\n' '$(LIB_SOURCES)' > $@
+	@printf '%s\n' '$(LIB_SOURCES) $(LUA_LIBRARY)' | cmp -s - $@ || printf '%s\n' '$(LIB_SOURCES) $(LUA_LIBRARY)' > $@
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
+	$(CC_QUIET) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The modules that scripts can require, as text in the program.
+$(BUILD)/generated/library.c: $(LUA_LIBRARY) tools/embed-lua $(BUILD)/sources
+	@mkdir -p $(@D)
+	@tools/embed-lua $(LUA_LIBRARY) > $@
+$(BUILD)/generated/library.o: $(BUILD)/generated/library.c $(BUILD)/flags
 	$(CC_QUIET) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/libmockforge.a: $(LIB_OBJECTS) $(BUILD)/sources
@@ -280,4 +288,4 @@ help:
 
 FORCE:
 
--include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/tests/*/*.d)
+-include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/tests/*/*.d $(BUILD)/generated/*.d)

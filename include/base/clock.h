@@ -15,7 +15,8 @@ int64_t clock_wall_us(void);
 void clock_set_fake(const uint64_t *us);
 
 #define CLOCK_RFC3339_LEN 25 /* with the NUL */
-/* "2024-01-15T10:30:00.000Z" (RFC 3339, UTC, milliseconds) for a clock_wall_us() time. Returns out. */
+/* "2024-01-15T10:30:00.000Z" (RFC 3339, UTC, milliseconds) for a clock_wall_us() time; what lies outside the
+ * years 0000 to 9999 becomes their first or last millisecond. Returns out. */
 char *clock_rfc3339(int64_t wall_us, char out[CLOCK_RFC3339_LEN]);
 
 #endif

@@ -18,6 +18,29 @@ struct config_text {
     int line, column; /* of its first character in the file; 0: not from the file */
 };
 
+/* Any value of the file, as it stands there: what a match, a response or a message is made of. Owned by the snapshot. */
+enum config_value_kind { CONFIG_SCALAR, CONFIG_LIST, CONFIG_MAP };
+struct config_value {
+    enum config_value_kind kind;
+    char *key;        /* in a mapping: its name there; else NULL */
+    char *text;       /* of a scalar; NUL-terminated, holds no NUL */
+    bool plain;       /* a scalar without quotes: it may be a number, a truth value or null */
+    int line, column; /* of its first character; 0: not from the file */
+    const struct config_value *first, *next; /* children in the file's order; the next sibling */
+    size_t count;                            /* of children */
+};
+
+/* What a scalar is by YAML 1.2's core schema, which is JSON's idea of it: null, true, false, numbers that JSON could hold;
+ * all else, and whatever stands in quotes, is a text. */
+enum config_scalar_type { CONFIG_NULL, CONFIG_BOOLEAN, CONFIG_INTEGER, CONFIG_REAL, CONFIG_STRING };
+enum config_scalar_type config_scalar_type(const struct config_value *v);
+/* The child of a mapping with that key, or NULL. */
+const struct config_value *config_value_get(const struct config_value *map, const char *key);
+/* A value from YAML text of its own (a command line's, a test's); freed by config_value_free(). MF_EINVAL: err has line
+ * and column within the text. */
+MF_MUSTCHECK int config_value_parse(const char *text, const struct config_value **out, struct err *err);
+void config_value_free(const struct config_value *v);
+
 struct config_header {
     char *name;
     struct config_text value; /* a template */
@@ -54,7 +77,83 @@ struct record_config {
     size_t redact_json_count;
 };
 
-enum handler_type { HANDLER_DEFAULT, HANDLER_ECHO, HANDLER_PROXY };
+/* ---- mocks ---- */
+
+/* A close frame of ours; RFC 6455 section 7.4 says which codes an endpoint may send. */
+struct close_config {
+    bool given;
+    unsigned code;             /* 1000..1003, 1007..1014, 3000..4999; default 1000 */
+    struct config_text reason; /* a template; at most 123 bytes (RFC 6455 section 5.5) once it is rendered */
+};
+
+/* One step of an answer: what is sent, who hears it, and what follows. At least one of response, handler and close is
+ * there, and never both of the first two. */
+struct step_config {
+    const struct config_value *response;
+    struct config_text handler;    /* Lua text, or a path that ends in .lua */
+    unsigned delay_ms;             /* before all of it; 0..86400000 */
+    struct close_config close;     /* after the response */
+    struct config_text respond_to; /* "sender" (default), "room" (each that the sender is in), "route", "all",
+                                    * "room:TEMPLATE", "route:/path" */
+    struct step_config *then;      /* in order, after this one */
+    size_t then_count;
+    int line, column; /* of its mapping, or of the response itself; 0: not from the file */
+};
+
+struct rule_config {
+    const struct config_value *match; /* NULL: every message */
+    struct config_text when;          /* a Lua expression; NULL: always */
+    struct step_config step;
+};
+
+struct method_config {
+    char *name; /* "*": all that no other has */
+    const struct config_value *response, *error; /* exactly one of these and the handler */
+    struct config_text handler;
+    unsigned delay_ms;
+    int line, column;
+};
+
+struct schedule_config {
+    unsigned interval_ms;               /* 10..86400000; 0 in route_config.broadcast: none */
+    unsigned delay_ms;                  /* before the first; default interval_ms */
+    unsigned count;                     /* 0: for ever */
+    const struct config_value *message; /* this or the handler */
+    struct config_text handler;
+    int line, column;
+};
+
+/* One item of `messages`; at least one is there. */
+struct static_config {
+    const struct config_value *on_connect, *on_message, *on_close;
+};
+
+/* At most one of send, expect, go_to and close; a step of none of them only waits, or is a place to go to. */
+struct scenario_step_config {
+    char *label; /* NULL: none; never "close" or "continue" */
+    const struct config_value *send, *expect;
+    unsigned timeout_ms; /* for what is expected; 0: as long as the connection lives */
+    unsigned delay_ms;   /* before the step */
+    char *on_timeout;    /* "close" (default), "continue", or the label of a step of the same scenario */
+    char *go_to;         /* such a label, or NULL */
+    struct close_config close;
+    int line, column;
+};
+
+/* What answers on a route. It says which keys the route must have at least: the keys of all mocks go together. */
+enum handler_type {
+    HANDLER_DEFAULT,
+    HANDLER_ECHO,
+    HANDLER_PROXY,
+    HANDLER_STATIC,
+    HANDLER_PATTERN,
+    HANDLER_JSONRPC,
+    HANDLER_SCRIPT,
+    HANDLER_ROOMS,
+    HANDLER_SCENARIO,
+    HANDLER_PUSH, /* no type given, and only scheduled, broadcast or state */
+    HANDLER_TYPES /* how many there are */
+};
 enum transform_on_error { TRANSFORM_FORWARD, TRANSFORM_DROP };
 
 struct transform_config {
@@ -84,6 +183,23 @@ struct route_config {
     unsigned handshake_timeout_ms; /* the upstream's answer to the opening handshake; default 10000 */
     char **subprotocols;           /* that a mock agrees to; none given: the first that the client offers */
     size_t subprotocols_count;
+    /* mocks; with upstream, none of them */
+    struct static_config *messages; /* each counts, in order */
+    size_t messages_count;
+    struct rule_config *rules; /* first match wins */
+    size_t rules_count;
+    struct method_config *methods; /* names differ */
+    size_t methods_count;
+    bool has_fallback;
+    struct step_config fallback; /* key `default`: for what no rule matched and no method has */
+    struct config_text script;   /* Lua text, or a path that ends in .lua; never with script_file */
+    char *script_file;
+    struct schedule_config *scheduled; /* for each connection */
+    size_t scheduled_count;
+    struct schedule_config broadcast;         /* for all connections of the route; interval_ms 0: none */
+    const struct config_value *state_initial; /* a mapping, or NULL */
+    struct scenario_step_config *steps;
+    size_t steps_count;
 };
 
 struct server_tls_config {
@@ -95,6 +211,21 @@ struct script_config {
     uint64_t max_memory;       /* bytes for a worker's Lua state; default 32 MiB */
     uint64_t max_instructions; /* for one call; default 10,000,000 */
     unsigned max_ms;           /* wall clock for one call; default 40 */
+};
+
+/* `shared.*` of scripts, and what several gateways share. */
+struct shared_state_config {
+    bool enabled;
+    char *redis_url;     /* NULL: in memory, for this gateway alone; may hold a password; config/redis_url.h reads it */
+    char *prefix;        /* of every key and channel there; default "mockforge:" */
+    unsigned timeout_ms; /* for one command, and for connecting; 1..60000; default 1000 */
+};
+
+enum send_queue_policy { SEND_QUEUE_CLOSE, SEND_QUEUE_DROP_OLDEST };
+/* What may wait for a client that is slower than what a mock, a room or a broadcast sends it. */
+struct send_queue_config {
+    uint64_t bytes; /* default 1 MiB */
+    enum send_queue_policy policy;
 };
 
 struct websocket_config {
@@ -114,6 +245,9 @@ struct websocket_config {
     struct server_tls_config tls;
     struct record_config record;
     struct script_config script;
+    struct shared_state_config shared_state;
+    struct send_queue_config send_queue;
+    unsigned unmatched_keep;     /* messages that no rule matched, for the admin side; 0..10000; default 100 */
     struct route_config *routes; /* handlers[] in the file's order; first match wins */
     size_t routes_count;
 };
@@ -133,10 +267,11 @@ struct config {
     struct admin_config admin;
 };
 
-/* A value from the command line or a test: "websocket.port" = "9000". The path's segments are the file's keys. A handler
- * is named by its number, "websocket.handlers[0].upstream", or by its path, "websocket.handlers[/proxy].upstream", which
- * adds one when there is none; "[*]" means all of them. A section's short form works ("websocket.record" = "true"), and
- * so do single headers ("….on_connect.headers.Authorization"); a list is given with commas ("a, b"). Only `enabled`
+/* A value from the command line or a test: "websocket.port" = "9000". The path's segments are the file's keys. A
+ * handler is named by its number, "websocket.handlers[0].upstream", or by its path,
+ * "websocket.handlers[/proxy].upstream", which adds one when there is none; "[*]" means all of them. A section's short
+ * form works ("websocket.record" = "true"), and so do single headers ("….on_connect.headers.Authorization"); a list is
+ * given with commas ("a, b"), and a value of any shape as YAML ("….rules[0].response" = "{type: pong}"). Only `enabled`
  * itself enables a section here: other keys of it do not, as they would in the file. */
 struct config_override {
     const char *key, *value;

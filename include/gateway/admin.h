@@ -3,6 +3,7 @@
  *     GET /metrics        Prometheus text 0.0.4 (docs/metrics.md)
  *     GET /health/live    200 {"status":"live"}
  *     GET /health/ready   200 {"status":"ready"}, 503 {"status":"stopping"} from admin_stopping() on
+ *     GET /__mockforge/ws/unmatched   {"unmatched":[{…}],"total":N}: messages that no rule matched
  *
  * Everything else is refused as JSON: {"error":"not_found","message":"…"}. One request a connection.
  *
@@ -26,6 +27,7 @@ struct admin_options {
     /* Adds every counter to sum[]. Called on the admin thread until admin_free() returns. */
     void (*metrics)(void *arg, uint64_t sum[METRIC_COUNT]);
     void *arg;
+    struct unmatched *unmatched; /* borrowed */
 };
 
 /* Binds the address and starts the thread; "admin_listening" is logged. Main thread; blocks on the resolution of a host

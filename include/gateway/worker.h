@@ -8,12 +8,13 @@
 #include "relay/session.h"
 
 struct worker_thread {
-    struct worker worker;
+    struct worker worker; /* the first: mail from other workers takes this for it */
     struct listener *listener;
     pthread_t thread;
     bool started;
     int ended_fd;
     uint64_t idle_ms; /* while it stops: loop time when the last session was seen */
+    struct broadcasts *broadcasts; /* of the first worker alone */
     bool hurry; /* its own thread's: the next turn ends it whatever is open */
 };
 

@@ -10,12 +10,19 @@
 
 struct session;
 struct endpoint;
+struct plan_build;
+struct route;
 
 struct endpoint_type {
     const char *name;
     size_t size; /* of the instance, which begins with struct endpoint; calloc'd by the session */
+    /* What a route of this type needs is compiled once, when a plan is made; main thread. NULL: nothing is. */
+    int (*compile)(struct plan_build *b, struct route *r);
+    void (*release)(struct route *r);
     /* The client's handshake is good. Answer it now or later: session_accept() or session_refuse(). */
     void (*open)(struct endpoint *e);
+    /* The client has its 101, and nothing of what it sent was looked at yet. NULL: nothing to do. */
+    void (*on_open)(struct endpoint *e);
     /* From the client, through the chain; control and close frames too. */
     void (*on_fragment)(struct endpoint *e, struct fragment *f);
     /* A burst of fragments is over: send what was gathered. NULL: nothing is. */

@@ -18,6 +18,7 @@ enum peer_hold {
     HOLD_OPENING = 1,  /* the session is not open yet */
     HOLD_BLOCKED = 2,  /* what it sends has nowhere to go: the other side is slow */
     HOLD_RECORDER = 4, /* the recorder's ring is full */
+    HOLD_HANDLER = 8,  /* a mock has not answered yet what came before */
 };
 
 #define PEER_HELD_MAX (FRAME_HEADER_MAX + FRAME_CONTROL_MAX)
@@ -62,6 +63,8 @@ void peer_feed(struct peer *p, const uint8_t *data, size_t len);
 void peer_send(struct peer *p, const struct fragment *f);
 /* Gathers one whole frame of ours, past the chain; only while !out_left. */
 void peer_send_frame(struct peer *p, uint8_t opcode, const void *payload, size_t len);
+/* Bytes gathered for this peer since its last flush. */
+size_t peer_gathered(const struct peer *p);
 /* One write for everything gathered. Ends the session when the link is broken. */
 void peer_flush(struct peer *p);
 

@@ -16,6 +16,7 @@
     X(TOO_BIG, "message_too_big", WS_CLOSE_TOO_BIG, METRIC_ERRORS_PROTOCOL)                                            \
     X(HEARTBEAT, "heartbeat_timeout", WS_CLOSE_GOING_AWAY, METRIC_ERRORS_TIMEOUT) /* no answer to our ping */          \
     X(SEND_TIMEOUT, "send_timeout", 0, METRIC_ERRORS_TIMEOUT)   /* takes nothing that we send */                       \
+    X(SLOW, "slow_client", WS_CLOSE_POLICY, METRIC_ERRORS_TIMEOUT) /* websocket.send_queue is full */                     \
     X(SHUTDOWN, "shutdown", WS_CLOSE_GOING_AWAY, NO_METRIC)     /* the gateway stops */                                \
     X(RECORDER, "recorder_failed", WS_CLOSE_INTERNAL, METRIC_ERRORS_RECORDING) /* on_full or on_error: close */        \
     X(NO_MEMORY, "out_of_memory", WS_CLOSE_INTERNAL, NO_METRIC)                                                        \

@@ -11,6 +11,7 @@
 
 #include "base/connection.h"
 #include "relay/endpoint.h"
+#include "relay/hub.h"
 #include "relay/peer.h"
 #include "relay/stage.h"
 #include "relay/worker.h"
@@ -21,6 +22,7 @@ struct session {
     struct connection connection;
     struct plan *plan;         /* counted; NULL until the head is read */
     const struct route *route;
+    struct chunk_set *chunks;  /* the plan's Lua; counted */
     const char *path_suffix;   /* what "**" stood for; borrowed from connection.path */
 
     /* links */
@@ -30,6 +32,8 @@ struct session {
     struct stage sinks[2];
     struct stage *client_door; /* what stands last before the client: its tap, or the sink */
     struct capture *capture; /* NULL: not recorded */
+    struct hub_member *member; /* of its route and of rooms; NULL: of nothing */
+    struct push_queue *queue;  /* what waits for a client that is slower than what it is sent; NULL: nothing */
     struct script_env *env;  /* what scripts know of this connection, the same for both directions; NULL: none has run yet */
     const struct headers *response_fields; /* of the upstream's 101, borrowed while the session opens */
 
@@ -72,8 +76,24 @@ void session_from_endpoint(struct session *s, struct fragment *f);
 /* The environment that this connection's scripts run in, made for the first of them. The worker has a script_vm. */
 MF_MUSTCHECK int session_script_env(struct session *s, struct script_env **out);
 
+/* template(s) of scripts: appends the text with its placeholders filled. */
+MF_MUSTCHECK int session_render_text(struct session *s, const char *text, struct buf *out, struct err *err);
+
 /* For mocks: one whole message or control frame for the client, through the chain. */
 void session_send(struct session *s, uint8_t opcode, const void *payload, size_t len);
+/* For mocks: the same, for a client that may be slower than what it is sent: while its socket takes nothing, messages wait,
+ * within websocket.send_queue. `shared` holds the same bytes, where there is such a thing; it is counted, not copied.
+ * session_flush() sends what was gathered. */
+void session_push(struct session *s, bool binary, const void *data, size_t len, struct hub_message *shared);
+/* After an event: what waits from now on waits because the client is slow. session_flush() calls it. */
+void session_settle_queue(struct session *s);
+/* For mocks: may anything still be sent? While the session is open, and when the client has closed it until we answer. */
+static inline bool session_may_send(const struct session *s) {
+    bool client_closed = s->state == SESSION_CLOSING && s->reason == END_CLOSED && s->by == END_BY_CLIENT;
+    return s->client.link && !s->client.close_sent && (s->state == SESSION_OPEN || client_closed);
+}
+/* For mocks: our close frame. The client answers it, and the session ends. */
+void session_close_by_endpoint(struct session *s, unsigned code, const char *reason, size_t len);
 /* For mocks: answers ping and close as an endpoint must (RFC 6455 sections 5.5.1, 5.5.2). true: it was one of them, or a pong. */
 bool session_answer_control(struct session *s, const struct fragment *f);
 
@@ -105,6 +125,9 @@ bool sessions_any(const struct worker *w);
 /* A reload: those whose route is in the worker's new plan too go on with that. */
 void sessions_adopt_plan(struct worker *w);
 
+/* The client takes again: what waits goes first. all: whether it takes or not, because a close frame comes behind. */
+void session_send_queue(struct session *s, bool all);
+void session_drop_queue(struct session *s);
 /* Sends the client a close frame of the gateway's own, so that it is recorded too; false in the middle of a frame. */
 bool session_close_client(struct session *s, unsigned code, const char *reason);
 

@@ -5,9 +5,12 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "base/slots.h"
 #include "net/loop.h"
 #include "net/resolver.h"
+#include "protocol/json.h"
 #include "recording/recorder.h"
+#include "relay/hub.h"
 #include "relay/peer.h"
 #include "relay/route.h"
 #include "script/script.h"
@@ -26,18 +29,29 @@ extern const char *const session_state_names[];
 struct shared {
     atomic_uint_least64_t last_connection; /* number of the newest connection */
     atomic_uint open;                      /* sessions that passed their handshake, for max_connections */
+    struct worker **workers;               /* all, for what one sends to the others; fixed before their threads start */
+    unsigned worker_count;
+    /* Takes a published message to other gateways; NULL: there are none. Any worker. */
+    void (*publish_elsewhere)(void *bus, const struct hub_target *to, struct hub_message *m);
+    /* Open connections of those; NULL: there are none. */
+    uint64_t (*connections_elsewhere)(const void *bus);
+    void *bus;
+    struct unmatched *unmatched; /* of all workers; NULL: nothing is kept */
 };
 
 struct worker;
 
-/* The transforms of one plan, compiled in one worker's Lua state. Counted, because a session whose route is gone from a
- * reloaded configuration keeps the one that it had. */
+/* The Lua of one plan, compiled in one worker's state. Counted, because a session whose route is gone from a reloaded
+ * configuration keeps the one that it had. */
 struct chunk_set {
     unsigned refs;
     size_t count;
-    struct script_chunk *items[]; /* [route->index * 2 + direction]; NULL: no transform */
+    struct plan_chunk {
+        struct script_chunk *chunk;  /* of a PLAN_CHUNK or PLAN_EXPRESSION */
+        struct script_module module; /* of a PLAN_MODULE */
+    } items[]; /* as in plan->scripts */
 };
-/* Compiles the plan's transforms, making the worker's Lua state when it is the first to need one. */
+/* Compiles the plan's scripts, making the worker's Lua state when it is the first to need one. */
 MF_MUSTCHECK int chunk_set_new(struct worker *w, const struct plan *p, struct chunk_set **out, struct err *err);
 struct chunk_set *chunk_set_ref(struct chunk_set *set);
 void chunk_set_unref(struct worker *w, struct chunk_set *set);
@@ -65,9 +79,14 @@ struct worker {
     struct event *port_event;
     struct list waiting_for_recorder; /* sessions */
 
-    struct script_vm *vm;       /* NULL while no route has a transform */
-    struct chunk_set *chunks;   /* the plan's transforms, compiled */
-    struct buf scratch_message; /* a transformed message, during one call */
+    struct hub *hub; /* rooms and routes, for mocks */
+    struct script_vm *vm;       /* NULL while no route has Lua */
+    struct chunk_set *chunks;   /* the plan's, for new sessions; counted */
+    struct slots waits;         /* handlers that wait for the store */
+    struct store *store;        /* NULL: no shared state */
+    struct json_tape tape;      /* of the message that is answered, during one call */
+    struct buf scratch_message; /* a message that is made, during one call */
+    struct buf scratch_name;    /* for JSON names with escapes, during one look-up */
 
     /* Puts the session's stages between its sinks and its ends: stage/chains.c. MF_ENOMEM. */
     int (*build_chains)(struct session *s);
@@ -86,6 +105,11 @@ struct worker {
 static inline void worker_begin_burst(struct worker *w) {
     w->burst_us = 0;
     w->burst_over = false;
+}
+
+/* Of all gateways, with so many open here. */
+static inline uint64_t worker_cluster_count(const struct worker *w, uint64_t open) {
+    return open + (w->shared->connections_elsewhere ? w->shared->connections_elsewhere(w->shared->bus) : 0);
 }
 
 /* The time of this burst of fragments, read once. */

@@ -1,7 +1,6 @@
 #include "base/rng.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -85,10 +84,24 @@ double rng_unit(struct rng *rng) {
     return (double)(rng_u64(rng) >> 11) * 0x1.0p-53;
 }
 
+static char *put_hex(char *to, uint64_t bits, int digits) {
+    for (int i = digits; i--; bits >>= 4)
+        to[i] = "0123456789abcdef"[bits & 15];
+    return to + digits;
+}
+
 char *rng_uuid(struct rng *rng, char out[RNG_UUID_LEN]) {
     uint64_t a = rng_u64(rng), b = rng_u64(rng);
-    snprintf(out, RNG_UUID_LEN, "%08x-%04x-4%03x-%04x-%012llx", (unsigned)(a >> 32), (unsigned)((a >> 16) & 0xffff),
-             (unsigned)(a & 0xfff), (unsigned)(0x8000 | (b >> 50)),
-             (unsigned long long)(b & 0xffffffffffffu));
+    char *p = put_hex(out, a >> 32, 8);
+    *p++ = '-';
+    p = put_hex(p, a >> 16, 4);
+    *p++ = '-';
+    *p++ = '4';
+    p = put_hex(p, a, 3);
+    *p++ = '-';
+    p = put_hex(p, 0x8000 | b >> 50, 4);
+    *p++ = '-';
+    p = put_hex(p, b, 12);
+    *p = '\0';
     return out;
 }

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "config/describe.h"
 #include "gateway/gateway.h"
+#include "template/template.h"
 
 static const struct cli_option load_options[] = {
     SETTINGS_SET_OPTION,
@@ -68,7 +69,13 @@ static int run_print(const struct cli_args *args) {
 
 static int run_schema(const struct cli_args *args) {
     struct buf text = BUF_INIT;
-    int rc = cli_flag(args, "markdown") ? config_print_reference(&text) : config_print_schema(&text);
+    int rc;
+    if (cli_flag(args, "markdown")) {
+        rc = config_print_reference(&text);
+        rc = rc < 0 ? rc : template_print_reference(&text);
+    } else {
+        rc = config_print_schema(&text);
+    }
     return put_out(&text, rc);
 }
 

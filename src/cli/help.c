@@ -1,9 +1,11 @@
 #include "cli/help.h"
 
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include <event2/event.h>
 #include <jansson.h>
 #include <lua.h>
 #include <openssl/crypto.h>
+#include <pcre2.h>
 #include <stdio.h>
 #include <yaml.h>
 #include <zlib.h>
@@ -161,7 +163,7 @@ void help_version(struct buf *out, bool verbose) {
     if (!verbose)
         return;
     /* Not wslay: its header names a version that its package does not have. */
-    buf_printf(out, "libevent %s, OpenSSL %s, zstd %s, zlib %s, jansson %s, libyaml %s, %s\n", event_get_version(),
-               OpenSSL_version(OPENSSL_VERSION_STRING), ZSTD_versionString(), zlibVersion(), jansson_version_str(),
-               yaml_get_version_string(), LUA_RELEASE);
+    buf_printf(out, "libevent %s, OpenSSL %s, zstd %s, zlib %s, jansson %s, libyaml %s, PCRE2 %d.%d, %s\n",
+               event_get_version(), OpenSSL_version(OPENSSL_VERSION_STRING), ZSTD_versionString(), zlibVersion(),
+               jansson_version_str(), yaml_get_version_string(), PCRE2_MAJOR, PCRE2_MINOR, LUA_RELEASE);
 }

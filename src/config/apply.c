@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "config/config_value.h"
 #include "config/value.h"
 
 static void *field_at(const struct option *row, void *at) {
@@ -96,7 +97,53 @@ static const char *kubernetes_hint(const struct yaml_node *node) {
 }
 
 static int apply_value(struct apply *ctx, const struct option *row, const struct yaml_node *node, void *at,
+                       const char *key);
+
+/* Any shape. What the environment and the command line give is a text: YAML of its own. */
+static int apply_any(struct apply *ctx, const struct option *row, const struct yaml_node *node, void *at,
+                     const char *key) {
+    if (node->source == YAML_FROM_FILE && yaml_is_null(node))
+        return fail_kind(ctx, row, node, key);
+    struct config_value *v = NULL;
+    if (node->source == YAML_FROM_FILE || node->kind != YAML_SCALAR) {
+        v = config_value_copy(ctx->arena, node);
+    } else {
+        struct err err;
+        if (config_value_read(ctx->arena, node->text, &v, &err) == MF_EINVAL)
+            return apply_fail(ctx, node, key, "as YAML: %s", err.text);
+    }
+    if (!v)
+        return apply_no_memory(ctx);
+    /* Else `config print` would not be read again. */
+    if (ctx->depth + config_value_depth(v) > YAML_DEPTH_MAX)
+        return apply_fail(ctx, node, key, "nested deeper than %d levels", YAML_DEPTH_MAX);
+    v->key = NULL;
+    *(const struct config_value **)field_at(row, at) = v;
+    return 0;
+}
+
+/* `{room: lobby}` as the text "room:lobby". */
+static int apply_tagged(struct apply *ctx, const struct option *row, const struct yaml_node *node, void *at) {
+    const struct yaml_node *only = node->first;
+    if (node->count != 1 || only->kind != YAML_SCALAR)
+        return fail_kind(ctx, row, node, row->key);
+    size_t size = strlen(only->key) + 1 + strlen(only->text) + 1;
+    char *text = arena_alloc(ctx->arena, size);
+    if (!text)
+        return apply_no_memory(ctx);
+    snprintf(text, size, "%s:%s", only->key, only->text);
+    struct yaml_node joined = *only;
+    joined.text = text;
+    joined.plain = false;
+    return apply_value(ctx, row, &joined, at, row->key);
+}
+
+static int apply_value(struct apply *ctx, const struct option *row, const struct yaml_node *node, void *at,
                        const char *key) {
+    if (row->kind == OPTION_VALUE)
+        return apply_any(ctx, row, node, at, key);
+    if (row->tagged && node->kind == YAML_MAP)
+        return apply_tagged(ctx, row, node, at);
     if (node->kind != YAML_SCALAR || (yaml_is_null(node) && node->source == YAML_FROM_FILE))
         return fail_kind(ctx, row, node, key);
     char why[VALUE_WHY_SIZE];
@@ -217,43 +264,70 @@ static int apply_headers(struct apply *ctx, const struct option *row, const stru
     return rc;
 }
 
+static int apply_item(struct apply *ctx, const struct option *row, const struct yaml_node *node, const void *parent,
+                      void *item) {
+    int rc = apply_defaults(ctx, row->table, item);
+    if (!rc && row->table->begin)
+        row->table->begin(parent, item);
+    return rc ? rc : apply_map(ctx, row->table, node, item);
+}
+
+static int apply_items(struct apply *ctx, const struct option *row, const struct yaml_node *list, const void *parent,
+                       char *items) {
+    size_t i = 0;
+    int rc = 0;
+    for (const struct yaml_node *child = list->first; child && !rc; child = child->next, i++) {
+        size_t before = apply_enter(ctx, "%s%s[%zu]", *ctx->path ? "." : "", row->key, i);
+        rc = apply_item(ctx, row, child, parent, items + i * row->item_size);
+        apply_leave(ctx, before);
+    }
+    return rc;
+}
+
 static int apply_list(struct apply *ctx, const struct option *row, const struct yaml_node *node, void *at) {
-    if (node->kind != YAML_LIST && !yaml_is_null(node))
+    bool alone = row->single && node->kind == YAML_MAP;
+    if (node->kind != YAML_LIST && !alone && !yaml_is_null(node))
         return fail_kind(ctx, row, node, row->key);
-    if (node->count > (size_t)row->max)
+    size_t count = alone ? 1 : node->count;
+    if (count > (size_t)row->max)
         return apply_fail(ctx, node, row->key, "more than %lld of them", (long long)row->max);
-    char *items = arena_array(ctx->arena, MAX(node->count, 1), row->item_size);
+    char *items = arena_array(ctx->arena, MAX(count, 1), row->item_size);
     if (!items)
         return apply_no_memory(ctx);
     *(void **)field_at(row, at) = items;
-    *count_at(row, at) = node->count;
-    size_t i = 0;
-    for (const struct yaml_node *child = node->first; child; child = child->next, i++) {
-        void *item = items + i * row->item_size;
-        size_t before = apply_enter(ctx, "%s%s[%zu]", *ctx->path ? "." : "", row->key, i);
-        int rc = apply_defaults(ctx, row->table, item);
-        if (!rc && row->table->begin)
-            row->table->begin(at, item);
-        if (!rc)
-            rc = apply_map(ctx, row->table, child, item);
+    *count_at(row, at) = count;
+    int levels = row->single && count == 1 ? 1 : 2, rc;
+    ctx->depth += levels;
+    if (alone) {
+        size_t before = apply_enter(ctx, "%s%s", *ctx->path ? "." : "", row->key);
+        rc = apply_item(ctx, row, node, at, items);
         apply_leave(ctx, before);
-        if (rc)
-            return rc;
+    } else {
+        rc = apply_items(ctx, row, node, at, items);
     }
-    return 0;
+    ctx->depth -= levels;
+    return rc;
 }
 
 /* ---- mappings --------------------------------------------------------------------------------------------------- */
 
+static int apply_section(struct apply *ctx, const struct option *row, const struct yaml_node *node, void *at) {
+    if (row->given_offset)
+        *(bool *)((char *)at + row->given_offset) = true;
+    size_t before = apply_enter(ctx, "%s%s", *ctx->path ? "." : "", row->key);
+    ctx->depth++;
+    /* A short form stands one level less deep in the file than it is printed. */
+    int rc = ctx->depth > YAML_DEPTH_MAX ? apply_fail(ctx, node, NULL, "nested deeper than %d levels", YAML_DEPTH_MAX)
+                                         : apply_map(ctx, row->table, node, field_at(row, at));
+    ctx->depth--;
+    apply_leave(ctx, before);
+    return rc;
+}
+
 static int apply_row(struct apply *ctx, const struct option *row, const struct yaml_node *node, void *at) {
-    size_t before;
-    int rc;
     switch (row->kind) {
     case OPTION_SECTION:
-        before = apply_enter(ctx, "%s%s", *ctx->path ? "." : "", row->key);
-        rc = apply_map(ctx, row->table, node, field_at(row, at));
-        apply_leave(ctx, before);
-        return rc;
+        return apply_section(ctx, row, node, at);
     case OPTION_LIST:
         return apply_list(ctx, row, node, at);
     case OPTION_HEADERS:
@@ -286,15 +360,15 @@ static int apply_children(struct apply *ctx, const struct option_table *table, c
 
 static int apply_short_form(struct apply *ctx, const struct option_table *table, const struct yaml_node *node,
                             void *at) {
-    if (!table->shorthand || node->kind != YAML_SCALAR)
+    const struct option *row = table->shorthand ? option_find(table, table->shorthand, strlen(table->shorthand)) : NULL;
+    if (!row || (node->kind != YAML_SCALAR && row->kind != OPTION_VALUE))
         return apply_fail(ctx, node, NULL, "expected a mapping; found %s",
                           node->kind == YAML_LIST ? "a list" : "a single value");
-    const struct option *row = option_find(table, table->shorthand, strlen(table->shorthand));
     return apply_value(ctx, row, node, at, NULL);
 }
 
 int apply_map(struct apply *ctx, const struct option_table *table, const struct yaml_node *node, void *at) {
-    bool map = node->kind == YAML_MAP || yaml_is_null(node);
+    bool map = !option_is_short(table, node);
     int rc = map ? apply_children(ctx, table, node, at) : apply_short_form(ctx, table, node, at);
     if (rc)
         return rc;

@@ -9,6 +9,7 @@ struct apply {
     const char *file;    /* for errors */
     struct err *err;
     char path[256]; /* of the mapping that is being applied: "websocket.handlers[0]"; "" at the top */
+    int depth;      /* of that mapping, in the form that is printed: 1 at the top */
 };
 
 /* Every row's default, through all sections. */

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "config/redis_url.h"
+
 /* RFC 9110 section 5.6.2, beside letters and digits. */
 #define TOKEN_MARKS "!#$%&'*+-.^_`|~"
 
@@ -105,6 +107,17 @@ const char *check_upstream(const char *text) {
     return "does not begin with ws:// or wss://";
 }
 
+const char *check_redis_url(const char *text) {
+    struct redis_url url;
+    return redis_url_parse(text, &url);
+}
+
+const char *check_prefix(const char *text) {
+    if (!*text)
+        return "is empty";
+    return has_blank_or_control(text) ? "holds a blank or a control character" : NULL;
+}
+
 /* ---- keys together ----------------------------------------------------------------------------------------------- */
 
 void check_route_begin(const void *websocket, void *route) {
@@ -147,12 +160,14 @@ int check_route(const struct apply *ctx, const struct yaml_node *node, void *at)
     const struct yaml_node *type = yaml_get(node, "type"), *upstream = yaml_get(node, "upstream");
     if (!type && upstream)
         route->type = HANDLER_PROXY;
+    else if (!type)
+        route->type = check_mock_type(node, route);
     if (route->type == HANDLER_PROXY && !upstream)
         return apply_fail(ctx, type, "type",
                           "a proxy needs \"upstream\", such as upstream: \"wss://api.example.com/ws\"");
     if (route->type != HANDLER_PROXY && upstream)
         return apply_fail(ctx, upstream, "upstream", "only handlers of type proxy have an upstream");
-    return 0;
+    return check_mock_route(ctx, node, route);
 }
 
 int check_websocket(const struct apply *ctx, const struct yaml_node *node, void *at) {

@@ -77,7 +77,7 @@ static int lay_over(const struct config_input *in, struct edit *e) {
 
 static int build(const struct config_input *in, struct snapshot *s, struct arena *scratch, struct err *err) {
     const char *name = in->file ? in->file : "configuration";
-    struct apply ctx = {.arena = &s->arena, .file = name, .err = err};
+    struct apply ctx = {.arena = &s->arena, .file = name, .err = err, .depth = 1};
     struct edit edit = {.ctx = &ctx, .arena = scratch};
     if (in->file && !(s->config.source = arena_strdup(&s->arena, in->file)))
         return apply_no_memory(&ctx);

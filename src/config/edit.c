@@ -46,8 +46,33 @@ static struct yaml_node *add_child(struct edit *e, struct yaml_node *parent, enu
 
 /* ---- sections --------------------------------------------------------------------------------------------------- */
 
+/* Puts what the node is into a new child of it: `record: true` becomes `record: {enabled: true}`, and a mapping alone a
+ * list of one. key NULL: into a list. */
+static bool wrap(struct edit *e, struct yaml_node *node, enum yaml_kind kind, const char *key) {
+    struct yaml_node *inner = arena_alloc(e->arena, sizeof *inner);
+    if (!inner)
+        return false;
+    *inner = *node;
+    inner->key = key ? arena_strdup(e->arena, key) : NULL;
+    if (key && !inner->key)
+        return false;
+    node->kind = kind;
+    node->first = node->last = NULL;
+    node->count = 0;
+    yaml_append(node, inner);
+    return true;
+}
+
+/* Is the section's short form one that can stand in a mapping? Otherwise apply_map() will refuse it. */
+static bool can_wrap(const struct option_table *table, const struct yaml_node *section) {
+    if (!table->shorthand || !option_is_short(table, section))
+        return false;
+    return section->kind == YAML_SCALAR ||
+           option_find(table, table->shorthand, strlen(table->shorthand))->kind == OPTION_VALUE;
+}
+
 /* The mapping below `map` that the row means, made when it is not there: as if by `like`, whose place and source it
- * takes. `record: true` becomes `record: {enabled: true}` first. NULL: out of memory. */
+ * takes. NULL: out of memory. */
 static struct yaml_node *get_section(struct edit *e, struct yaml_node *map, const struct option *row,
                                      const struct yaml_node *like) {
     struct yaml_node *section = yaml_get(map, row->key);
@@ -61,19 +86,10 @@ static struct yaml_node *get_section(struct edit *e, struct yaml_node *map, cons
         section->column = section->key_column = like->key_column;
         return section;
     }
-    if (yaml_is_null(section)) {
+    if (yaml_is_null(section))
         section->kind = YAML_MAP;
-    } else if (section->kind == YAML_SCALAR && row->table->shorthand) {
-        struct yaml_node *value = add_child(e, section, YAML_SCALAR, row->table->shorthand);
-        if (!value)
-            return NULL;
-        char *key = value->key;
-        *value = *section;
-        value->key = key;
-        value->first = value->last = value->next = NULL;
-        value->count = 0;
-        section->kind = YAML_MAP;
-    }
+    else if (can_wrap(row->table, section) && !wrap(e, section, YAML_MAP, row->table->shorthand))
+        return NULL;
     return section;
 }
 
@@ -116,7 +132,7 @@ static int move_aliases(struct edit *e, struct yaml_node *map, const struct opti
 static int move_aliases_in_items(struct edit *e, struct yaml_node *list, const struct option *row) {
     int rc = 0;
     size_t i = 0;
-    for (struct yaml_node *item = list->kind == YAML_LIST ? list->first : NULL; item && !rc; item = item->next) {
+    for (struct yaml_node *item = list->first; item && !rc; item = item->next) {
         size_t before = apply_enter(e->ctx, "[%zu]", i++);
         rc = move_aliases(e, item, row->table);
         apply_leave(e->ctx, before);
@@ -138,7 +154,8 @@ static int move_aliases(struct edit *e, struct yaml_node *map, const struct opti
         if (!child || (row->kind != OPTION_SECTION && row->kind != OPTION_LIST))
             continue;
         size_t before = apply_enter(e->ctx, "%s%s", *e->ctx->path ? "." : "", row->key);
-        rc = row->kind == OPTION_LIST ? move_aliases_in_items(e, child, row) : move_aliases(e, child, row->table);
+        bool items = row->kind == OPTION_LIST && child->kind == YAML_LIST;
+        rc = items ? move_aliases_in_items(e, child, row) : move_aliases(e, child, row->table);
         apply_leave(e->ctx, before);
     }
     return rc;
@@ -182,6 +199,11 @@ static int set_in_section(const struct setting *s, struct yaml_node *map, const 
     return section->kind == YAML_MAP ? set_in(s, section, row->table, rest) : 0; /* apply_map() will refuse it */
 }
 
+/* Can an item of the list be named by its path? */
+static bool has_paths(const struct option *row) {
+    return option_find(row->table, "path", strlen("path")) != NULL;
+}
+
 /* "handlers[/proxy].upstream": the handler with that path, made when there is none. NULL: out of memory. */
 static struct yaml_node *find_by_path(const struct setting *s, struct yaml_node *list, const char *path) {
     for (struct yaml_node *item = list->first; item; item = item->next) {
@@ -210,14 +232,15 @@ static int set_in_items(const struct setting *s, struct yaml_node *list, const s
             rc = set_in_item(s, item, row, rest);
         return rc;
     }
-    if (*which == '/') {
+    if (*which == '/' && has_paths(row)) {
         struct yaml_node *item = find_by_path(s, list, which);
         return item ? set_in_item(s, item, row, rest) : no_memory(s->e);
     }
     char *end;
     unsigned long i = strtoul(which, &end, 10);
     if (*which < '0' || *which > '9' || *end)
-        return fail(s, "in the brackets: a number from 0, a path such as /proxy, or * for all");
+        return fail(s, "in the brackets: a number from 0%s, or * for all",
+                    has_paths(row) ? ", a path such as /proxy" : "");
     struct yaml_node *item = yaml_at(list, i);
     return item ? set_in_item(s, item, row, rest) : fail(s, "there are only %zu %s", list->count, row->key);
 }
@@ -226,7 +249,8 @@ static int set_in_list(const struct setting *s, struct yaml_node *map, const str
     /* A path may hold dots, and even brackets: it ends at the first "]." */
     const char *end = *after == '[' ? strstr(after, "].") : NULL;
     if (!end || !end[2])
-        return fail(s, "name one of the %s and a key of it, such as \"%s[/proxy].upstream\"", row->key, row->key);
+        return fail(s, "name one of the %s and a key of it, such as \"%s[%s.%s\"", row->key, row->key,
+                    has_paths(row) ? "/proxy]" : "0]", has_paths(row) ? "upstream" : row->table->rows[0].key);
     struct yaml_node *list = yaml_get(map, row->key);
     if (!list) {
         list = add_child(s->e, map, YAML_LIST, row->key);
@@ -236,6 +260,8 @@ static int set_in_list(const struct setting *s, struct yaml_node *map, const str
     }
     if (yaml_is_null(list))
         list->kind = YAML_LIST;
+    if (row->single && list->kind == YAML_MAP && !wrap(s->e, list, YAML_LIST, NULL))
+        return no_memory(s->e);
     if (list->kind != YAML_LIST)
         return 0;
     char *which = arena_strndup(s->e->arena, after + 1, (size_t)(end - after - 1));
@@ -278,7 +304,7 @@ static int set_in(const struct setting *s, struct yaml_node *map, const struct o
         break;
     }
     if (*after)
-        return fail(s, "\"%s\" is a single value", row->key);
+        return fail(s, "\"%s\" is a single value%s", row->key, row->kind == OPTION_VALUE ? ", given whole" : "");
     if (row->kind != OPTION_ALIAS)
         return set_leaf(s, map, row->key);
     return *row->alias == '/' ? set_in(s, s->e->root, &option_root, row->alias + 1) : set_in(s, map, table, row->alias);

@@ -15,6 +15,23 @@ const struct option *option_find(const struct option_table *table, const char *k
     return NULL;
 }
 
+static bool is_own(const struct option_table *table, const struct yaml_node *map) {
+    for (const struct yaml_node *child = map->first; child; child = child->next)
+        if (!option_find(table, child->key, strlen(child->key)))
+            return false;
+    for (const char *const *key = table->own; *key; key++)
+        if (yaml_get(map, *key))
+            return true;
+    return false;
+}
+
+bool option_is_short(const struct option_table *table, const struct yaml_node *node) {
+    /* What environment and command line put together key by key is always a mapping of rows. */
+    if (node->kind == YAML_MAP)
+        return table->own && node->source == YAML_FROM_FILE && !is_own(table, node);
+    return !yaml_is_null(node);
+}
+
 bool option_is_leaf(const struct option *row) {
     switch (row->kind) {
     case OPTION_HEADERS:
@@ -42,7 +59,8 @@ static bool find_below(const struct option_table *table, const char *key, char *
     for (size_t i = 0; i < table->count; i++) {
         const struct option *row = &table->rows[i];
         char below[NAME_SIZE];
-        if (row->table && find_below(row->table, key, below, sizeof below)) {
+        /* A table that holds itself has nothing else below. */
+        if (row->table && row->table != table && find_below(row->table, key, below, sizeof below)) {
             snprintf(path, size, "%s%s.%.80s", row->key, row->kind == OPTION_LIST ? "[]" : "", below);
             return true;
         }

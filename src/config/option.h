@@ -24,6 +24,7 @@ enum option_kind {
     OPTION_TEXT,     /* struct config_text */
     OPTION_STRINGS,  /* char **, and a size_t at `count_offset` */
     OPTION_HEADERS,  /* struct config_header *, and a size_t at `count_offset` */
+    OPTION_VALUE,    /* const struct config_value *: any shape; YAML text where only a text can be given */
     OPTION_SECTION,  /* a mapping with the rows of `table`, whose offsets count from this row's */
     OPTION_LIST,     /* a list of mappings with the rows of `table`: an array of `item_size`, count at `count_offset` */
     OPTION_ALIAS,    /* another name for the key `alias` */
@@ -45,6 +46,9 @@ struct option {
     const struct option_choice *choices;
     const struct option_table *table;
     size_t count_offset, item_size;
+    size_t given_offset; /* of a section: a bool that says whether it is there, printed only then; 0: it always is */
+    bool single;         /* of a list: a mapping alone is a list of one */
+    bool tagged;         /* of a text: {name: x} is another way to write name:x */
     /* What is wrong with this text, or NULL: for strings, texts, each of several strings, and header names. */
     const char *(*wrong)(const char *text);
     const char *alias; /* the other key, dotted, within the same mapping; from the top when it begins with '/' */
@@ -64,6 +68,9 @@ struct option_table {
     const struct option *rows;
     size_t count;
     const char *shorthand; /* the row that a plain value in place of the mapping sets; NULL: none */
+    /* With an OPTION_VALUE as shorthand: a mapping is one of the table's rows, not that value, when all its keys are
+     * rows and one of these is among them. The last is NULL; none at all: a mapping always is. */
+    const char *const *own;
     bool implied;          /* a mapping in the file without `enabled` means enabled */
     const char *required;  /* the key that each item must have; NULL: none */
     void (*begin)(const void *parent, void *item); /* of a list: what an item inherits from the struct around it */
@@ -75,6 +82,8 @@ extern const struct option_table option_root;
 
 /* The row with that key, or NULL. */
 const struct option *option_find(const struct option_table *table, const char *key, size_t len);
+/* Is the node the table's short form, in place of a mapping of its rows? */
+bool option_is_short(const struct option_table *table, const struct yaml_node *node);
 /* Is this a single value, which an environment variable can hold? */
 bool option_is_leaf(const struct option *row);
 /* What follows "unknown key": "; did you mean …?" with the nearest key of the table, else where in the configuration

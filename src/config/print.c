@@ -8,6 +8,7 @@
 #include "config/value.h"
 
 #define INDENT 2
+#define KEY_MAX 1000
 #define REDACTED "REDACTED" /* fits wherever a value is checked: the result loads again */
 
 /* ---- texts ----------------------------------------------------------------------------------------------------- */
@@ -90,6 +91,60 @@ static void put_text(struct buf *out, const char *text, int indent) {
     }
 }
 
+/* ---- values of any shape --------------------------------------------------------------------------------------- */
+
+/* libyaml looks for a key's colon within 1024 characters; a longer one is marked as a key beforehand. */
+static void put_key(struct buf *out, const char *key, int indent) {
+    size_t begin = out->len;
+    put_quoted(out, key);
+    if (out->failed || out->len - begin <= KEY_MAX) {
+        buf_putc(out, ':');
+        return;
+    }
+    out->len = begin;
+    buf_puts(out, "? ");
+    put_quoted(out, key);
+    buf_printf(out, "\n%*s:", indent, "");
+}
+
+static void put_node(struct buf *out, const struct config_value *v, int indent);
+
+/* Block style, each on lines of its own. */
+static void put_children(struct buf *out, const struct config_value *v, int indent) {
+    for (const struct config_value *child = v->first; child; child = child->next) {
+        if (v->kind == CONFIG_MAP) {
+            buf_printf(out, "%*s", indent, "");
+            put_key(out, child->key, indent);
+            put_node(out, child, indent + INDENT);
+        } else if (!child->count) {
+            buf_printf(out, "%*s-", indent, "");
+            put_node(out, child, indent + INDENT);
+        } else {
+            size_t begin = out->len;
+            put_children(out, child, indent + INDENT);
+            if (!out->failed) /* the dash before what it begins with */
+                out->data[begin + (size_t)indent] = '-';
+        }
+    }
+}
+
+/* What follows a colon or a dash. */
+static void put_node(struct buf *out, const struct config_value *v, int indent) {
+    if (v->kind != CONFIG_SCALAR && v->count) {
+        buf_putc(out, '\n');
+        put_children(out, v, indent);
+        return;
+    }
+    buf_putc(out, ' ');
+    if (v->kind != CONFIG_SCALAR)
+        buf_puts(out, v->kind == CONFIG_LIST ? "[]" : "{}");
+    else if (config_scalar_type(v) == CONFIG_STRING)
+        put_text(out, v->text, indent);
+    else
+        buf_puts(out, *v->text ? v->text : "null");
+    buf_putc(out, '\n');
+}
+
 /* ---- secrets --------------------------------------------------------------------------------------------------- */
 
 static bool is_secret_name(const char *name, size_t len) {
@@ -154,6 +209,10 @@ static bool is_unset(const struct option *row, const void *field) {
     }
     case OPTION_SIZE:
         return !row->fallback && !*(const uint64_t *)field;
+    case OPTION_UINT:
+        return !row->fallback && row->min > 0 && !*(const unsigned *)field;
+    case OPTION_VALUE:
+        return !*(const struct config_value *const *)field;
     default:
         return false;
     }
@@ -231,6 +290,10 @@ static void put_list(struct buf *out, const struct option *row, const void *at, 
     size_t count = count_at(row, at);
     if (count)
         buf_printf(out, "%*s%s:\n", indent, "", row->key);
+    if (row->single && count == 1) {
+        put_map(out, row->table, items, indent + INDENT);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         size_t begin = out->len;
         put_map(out, row->table, items + i * row->item_size, indent + 2 * INDENT);
@@ -239,21 +302,27 @@ static void put_list(struct buf *out, const struct option *row, const void *at, 
     }
 }
 
+static void put_section(struct buf *out, const struct option *row, const void *at, int indent) {
+    if (row->given_offset && !*(const bool *)((const char *)at + row->given_offset))
+        return;
+    size_t begin = out->len;
+    buf_printf(out, "%*s%s:\n", indent, "", row->key);
+    size_t inside = out->len;
+    put_map(out, row->table, field_at(row, at), indent + INDENT);
+    if (out->len == inside) /* nothing in it: no heading either */
+        out->len = begin;
+}
+
 static void put_map(struct buf *out, const struct option_table *table, const void *at, int indent) {
     for (size_t i = 0; i < table->count && !out->failed; i++) {
         const struct option *row = &table->rows[i];
         const void *field = field_at(row, at);
-        size_t begin = out->len, inside;
         switch (row->kind) {
         case OPTION_ALIAS:
         case OPTION_LATER:
             break;
         case OPTION_SECTION:
-            buf_printf(out, "%*s%s:\n", indent, "", row->key);
-            inside = out->len;
-            put_map(out, row->table, field, indent + INDENT);
-            if (out->len == inside) /* nothing in it: no heading either */
-                out->len = begin;
+            put_section(out, row, at, indent);
             break;
         case OPTION_LIST:
             put_list(out, row, at, indent);
@@ -263,6 +332,12 @@ static void put_map(struct buf *out, const struct option_table *table, const voi
             break;
         case OPTION_HEADERS:
             put_headers(out, row, at, indent);
+            break;
+        case OPTION_VALUE:
+            if (is_unset(row, field))
+                break;
+            buf_printf(out, "%*s%s:", indent, "", row->key);
+            put_node(out, *(const struct config_value *const *)field, indent + INDENT);
             break;
         default:
             if (is_unset(row, field))

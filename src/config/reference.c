@@ -35,6 +35,12 @@ static const char intro[] =
     "- **Times**: seconds (`30`), or with a unit: `30s`, `10m`, `24h`, `7d`.\n"
     "- **Templates** go in quotes: `\"{{now}}\"`. Without them YAML takes the braces for a mapping.\n"
     "- **File names** are relative to the directory that mockforge was started in, not to the configuration file.\n"
+    "- **Messages** (`response`, `message`, `send`, `on_connect`, …): a text is sent as it is, a mapping as JSON. "
+    "`{$hex: \"00ff\"}`\n"
+    "  and `{$base64: \"AP8=\"}` are binary, `{$json: …}` is any JSON value, arrays too. A list is several messages, "
+    "in order;\n"
+    "  an empty one is none. Texts are templates, but not in `messages`, which go out byte for byte.\n"
+    "- **Lua** is inline, best after `|`, or the name of a `.lua` file.\n"
     "- **Lists of texts** may be a single text when there is one only. In a variable they are separated by commas.\n"
     "\n"
     "Unknown keys, wrong types and values out of range are refused with file, line and column, and nothing starts. So "
@@ -57,9 +63,10 @@ static const char intro[] =
     "means\n"
     "all of them, and a path that no handler has adds one. A header: "
     "`websocket.handlers[/proxy].on_connect.headers.X-Team`.\n"
+    "A value of any shape is YAML: `--set 'websocket.handlers[/api].rules[0].response={type: pong}'`.\n"
     "Variables and `--set` enable a section by its `enabled` only; in the file, the section alone is enough.\n";
 
-#define TABLES_MAX 32
+#define TABLES_MAX 64
 
 struct page {
     struct buf *out;
@@ -102,10 +109,13 @@ static void put_takes(struct buf *out, const struct option *row) {
         buf_puts(out, row->table->shorthand ? "section or its short form" : "section");
         break;
     case OPTION_LIST:
-        buf_puts(out, "list of sections");
+        buf_puts(out, row->single ? "section, or list of sections" : "list of sections");
+        break;
+    case OPTION_VALUE:
+        buf_puts(out, "any value");
         break;
     default:
-        buf_puts(out, "text");
+        buf_puts(out, row->tagged ? "text, or name and text" : "text");
     }
 }
 
@@ -188,6 +198,8 @@ static void put_table(struct page *page, const struct option_table *table, const
     if (*prefix && table->shorthand && *place)
         buf_printf(out, "\nShort form: a plain value instead of the section, or in `%s`, sets `%s`.\n", prefix,
                    table->shorthand);
+    else if (!*prefix && table->shorthand)
+        buf_printf(out, "\nShort form: a plain value instead of the section sets `%s`.\n", table->shorthand);
     buf_printf(out, "\n| Key | Takes | Default |%s What it does |\n| --- | --- | --- |%s --- |\n",
                *prefix ? " Environment |" : "", *prefix ? " --- |" : "");
     for (size_t i = 0; i < table->count; i++) {

@@ -12,6 +12,11 @@
 /* In a YAML 1.2 editor, yes and on are texts. */
 #define BOOLEAN "{s:[b,b,s,s,s,s]}", "enum", 1, 0, "yes", "no", "on", "off"
 
+/* A text, or {name: text} for "name:text". */
+#define TAGGED                                                                                                         \
+    "{s:[s,s],s:i,s:i,s:i,s:{s:s}}", "type", "string", "object", "minLength", 1, "minProperties", 1, "maxProperties",  \
+        1, "additionalProperties", "type", "string"
+
 /* Jansson passes NULL on: a failed allocation anywhere makes the whole NULL. */
 
 static json_t *reference(const struct option_table *table) {
@@ -24,6 +29,12 @@ static json_t *choices(const struct option *row) {
         if (!c->later)
             json_array_append_new(names, json_string(c->name));
     return json_pack("{s:o}", "enum", names);
+}
+
+static json_t *list_schema(const struct option *row) {
+    json_t *list =
+        json_pack("{s:s,s:I,s:o}", "type", "array", "maxItems", (json_int_t)row->max, "items", reference(row->table));
+    return row->single ? json_pack("{s:[o,o]}", "anyOf", reference(row->table), list) : list;
 }
 
 static json_t *value_schema(const struct option *row) {
@@ -45,15 +56,18 @@ static json_t *value_schema(const struct option *row) {
         return choices(row);
     case OPTION_STRING:
     case OPTION_TEXT:
+        if (row->tagged)
+            return json_pack(TAGGED);
         return json_pack("{s:s,s:i}", "type", "string", "minLength", 1);
     case OPTION_STRINGS:
         return json_pack("{s:[s,s],s:{s:s,s:i}}", "type", "array", "string", "items", "type", "string", "minLength", 1);
     case OPTION_HEADERS:
         return json_pack("{s:s,s:{s:[s,s,s]}}", "type", "object", "additionalProperties", "type", "string", "number",
                          "boolean");
+    case OPTION_VALUE:
+        return json_object();
     case OPTION_LIST:
-        return json_pack("{s:s,s:I,s:o}", "type", "array", "maxItems", (json_int_t)row->max, "items",
-                         reference(row->table));
+        return list_schema(row);
     case OPTION_SECTION:
         return reference(row->table);
     case OPTION_ALIAS:

@@ -1,13 +1,7 @@
 /* The option table itself: what mockforge.yaml may say, row by row. */
+#include "config/table.h"
 #include "config/check.h"
 
-#define ROW(S, FIELD) offsetof(struct S, FIELD)
-#define COUNT(S, FIELD) .count_offset = offsetof(struct S, FIELD)
-#define RANGE(LOW, HIGH) .min = (LOW), .max = (HIGH)
-/* In the guide, for a later version. */
-#define LATER(KEY)                                                                                                     \
-    { .key = (KEY), .kind = OPTION_LATER }
-#define ROWS(ARRAY) .rows = (ARRAY), .count = ARRAY_LEN(ARRAY)
 #define KIB ((int64_t)1 << 10)
 #define MIB ((int64_t)1 << 20)
 #define GIB ((int64_t)1 << 30)
@@ -156,21 +150,20 @@ static const struct option_table transform_table = {
 };
 
 static const struct option_choice handler_types[] = {
-    {"echo", HANDLER_ECHO, false},
-    {"proxy", HANDLER_PROXY, false},
-    {"static", 0, true},
-    {"pattern", 0, true},
-    {"jsonrpc", 0, true},
-    {"script", 0, true},
-    {"rooms", 0, true},
-    {0},
+    {"echo", HANDLER_ECHO, false},       {"proxy", HANDLER_PROXY, false},       {"static", HANDLER_STATIC, false},
+    {"pattern", HANDLER_PATTERN, false}, {"jsonrpc", HANDLER_JSONRPC, false},   {"script", HANDLER_SCRIPT, false},
+    {"rooms", HANDLER_ROOMS, false},     {"scenario", HANDLER_SCENARIO, false}, {0},
 };
 static const struct option route_rows[] = {
     {"path", OPTION_STRING, ROW(route_config, path), .wrong = check_route_path,
      .help = "The request path: exact, `*` for one segment, `**` at the end for all the rest. First match wins."},
     {"type", OPTION_ENUM, ROW(route_config, type), .choices = handler_types,
-     .help = "`echo` sends every message back; `proxy` relays to `upstream`. Without it, `upstream` means `proxy`; "
-             "with neither, `{\"type\":\"ping\"}` is answered with `{\"type\":\"pong\"}` and all else is echoed."},
+     .help = "`echo` sends every message back; `proxy` relays to `upstream`. Each other type says which key must be "
+             "there: `static` needs `messages`, `pattern` and `rooms` need `rules` or `default`, `jsonrpc` needs "
+             "`methods` or `default`, `script` needs `script` or `script_file`, `scenario` needs `steps`. The keys of "
+             "mocks go together on one route, whatever the type, but not with `upstream`. Without a type, the first that "
+             "is there of `upstream`, `rules`, `methods`, `script`, `script_file`, `messages`, `steps` and `default` "
+             "decides; with `scheduled`, `broadcast` or `state` alone the route only sends; with none, `{\"type\":\"ping\"}` is answered with `{\"type\":\"pong\"}` and all else is echoed."},
     {"upstream", OPTION_TEXT, ROW(route_config, upstream), .wrong = check_upstream, .sensitive = true,
      .help = "Where a proxy relays to: a `ws://` or `wss://` URL."},
     {"upstream_tls", OPTION_SECTION, ROW(route_config, upstream_tls), .table = &upstream_tls_table,
@@ -192,15 +185,25 @@ static const struct option route_rows[] = {
      .wrong = check_token,
      .help = "What this route agrees to of the client's subprotocols; none given: the first that the client offers. "
              "A proxy leaves the choice to its upstream."},
-    LATER("messages"),
-    LATER("rules"),
-    LATER("methods"),
-    LATER("default"),
-    LATER("script"),
-    LATER("script_file"),
-    LATER("scheduled"),
-    LATER("broadcast"),
-    LATER("state"),
+    {"messages", OPTION_LIST, ITEMS(route_config, messages, static_config), RANGE(0, 1000), .table = &table_static,
+     .help = "Fixed messages, when a client connects, for each message of it, and when it closes."},
+    {"rules", OPTION_LIST, ITEMS(route_config, rules, rule_config), RANGE(0, 10000), .table = &table_rule,
+     .help = "What answers which message. The first that matches answers."},
+    {"methods", OPTION_LIST, ITEMS(route_config, methods, method_config), RANGE(0, 1000), .table = &table_method,
+     .help = "JSON-RPC 2.0 methods."},
+    {"default", OPTION_SECTION, ROW(route_config, fallback), GIVEN(route_config, has_fallback), .table = &table_default,
+     .help = "What answers the messages that no rule matches and the calls of methods that are not there."},
+    {"script", OPTION_TEXT, ROW(route_config, script), .wrong = check_not_empty,
+     .help = "Lua that is called for each message, inline or the name of a `.lua` file. What it returns is sent."},
+    {"script_file", OPTION_STRING, ROW(route_config, script_file), .wrong = check_not_empty,
+     .help = "Lua in a file, called likewise; it may return a table of `on_connect`, `on_message` and `on_close`."},
+    {"scheduled", OPTION_LIST, ITEMS(route_config, scheduled, schedule_config), RANGE(0, 1000),
+     .table = &table_schedule, .help = "Messages at intervals, to each connection by itself."},
+    {"broadcast", OPTION_SECTION, ROW(route_config, broadcast), .table = &table_broadcast,
+     .help = "A message at intervals, one for all connections of the route."},
+    {"state", OPTION_SECTION, 0, .table = &table_state, .help = "The state of each connection."},
+    {"steps", OPTION_LIST, ITEMS(route_config, steps, scenario_step_config), RANGE(0, 1000), .table = &table_scenario,
+     .help = "A conversation, step by step."},
     LATER("chaos"),
     LATER("replay"),
 };
@@ -247,6 +250,43 @@ static const struct option_table script_table = {
     .help = "What Lua may use. A call beyond a limit ends with an error.",
 };
 
+static const struct option shared_state_rows[] = {
+    {"enabled", OPTION_BOOL, ROW(shared_state_config, enabled), "false",
+     .help = "Let scripts use `shared.*`. A `shared_state:` mapping without it means `true`."},
+    {"redis_url", OPTION_STRING, ROW(shared_state_config, redis_url), .wrong = check_redis_url, .sensitive = true,
+     .help = "`redis://[[user][:password]@]host[:port][/db]`: keep it in Redis, where every gateway with the same URL "
+             "and prefix sees it, and where rooms and broadcasts reach all of them. Without it, it is in memory and "
+             "this gateway's own. TLS (`rediss://`) is not supported yet."},
+    {"prefix", OPTION_STRING, ROW(shared_state_config, prefix), "mockforge:", .wrong = check_prefix,
+     .help = "What the names of our keys and channels in Redis begin with."},
+    {"timeout_ms", OPTION_UINT, ROW(shared_state_config, timeout_ms), "1000", RANGE(1, 60000),
+     .help = "For one command and for connecting, in milliseconds; beyond it the script gets an error."},
+};
+static const struct option_table shared_state_table = {
+    .name = "shared_state",
+    ROWS(shared_state_rows),
+    .shorthand = "enabled",
+    .implied = true,
+    .help = "State that all connections share.",
+};
+
+static const struct option_choice send_queue_policies[] = {
+    {"close", SEND_QUEUE_CLOSE, false},
+    {"drop_oldest", SEND_QUEUE_DROP_OLDEST, false},
+    {0},
+};
+static const struct option send_queue_rows[] = {
+    {"bytes", OPTION_SIZE, ROW(send_queue_config, bytes), "1MiB", RANGE(KIB, GIB),
+     .help = "How much may wait for one client."},
+    {"policy", OPTION_ENUM, ROW(send_queue_config, policy), "close", .choices = send_queue_policies,
+     .help = "Beyond that: `close` the connection, or `drop_oldest` of what waits."},
+};
+static const struct option_table send_queue_table = {
+    .name = "send_queue",
+    ROWS(send_queue_rows),
+    .help = "What rooms, broadcasts and schedules send to a client that reads more slowly than that.",
+};
+
 static const struct option websocket_rows[] = {
     {"enabled", OPTION_BOOL, ROW(websocket_config, enabled), "false",
      .help = "Open the WebSocket port. A `websocket:` section without it means `true`."},
@@ -282,11 +322,16 @@ static const struct option websocket_rows[] = {
      .help = "Recording, for every route that does not say otherwise."},
     {"record_path", OPTION_ALIAS, 0, .alias = "record.path", .help = "Another way to write `record.path`."},
     {"script", OPTION_SECTION, ROW(websocket_config, script), .table = &script_table, .help = "What Lua may use."},
+    {"shared_state", OPTION_SECTION, ROW(websocket_config, shared_state), .table = &shared_state_table,
+     .help = "State that all connections share."},
+    {"send_queue", OPTION_SECTION, ROW(websocket_config, send_queue), .table = &send_queue_table,
+     .help = "What may wait for a slow client."},
+    {"unmatched_keep", OPTION_UINT, ROW(websocket_config, unmatched_keep), "100", RANGE(0, 10000),
+     .help = "How many of the latest messages that no rule matched are kept for the admin side."},
     {"handlers", OPTION_LIST, ROW(websocket_config, routes), COUNT(websocket_config, routes_count),
      .item_size = sizeof(struct route_config), RANGE(0, 10000), .table = &route_table,
      .help = "The routes, first match wins."},
     LATER("chaos"),
-    LATER("shared_state"),
 };
 static const struct option_table websocket_table = {
     .name = "websocket",

@@ -129,7 +129,10 @@ const char *value_expected(const struct option *row, char *out, size_t size) {
         break;
     case OPTION_STRING:
     case OPTION_TEXT:
-        snprintf(out, size, "a text");
+        snprintf(out, size, row->tagged ? "a text, or a mapping of one text" : "a text");
+        break;
+    case OPTION_VALUE:
+        snprintf(out, size, "a value");
         break;
     case OPTION_STRINGS:
         snprintf(out, size, "a list of texts");
@@ -138,7 +141,7 @@ const char *value_expected(const struct option *row, char *out, size_t size) {
         snprintf(out, size, "a mapping of header names to values");
         break;
     case OPTION_LIST:
-        snprintf(out, size, "a list of mappings");
+        snprintf(out, size, row->single ? "a mapping, or a list of them" : "a list of mappings");
         break;
     case OPTION_SECTION:
     case OPTION_ALIAS:

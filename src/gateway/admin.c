@@ -73,7 +73,8 @@ static void connection_answer(struct admin_connection *c, int size) {
                                     .ready = !atomic_load(&a->stopping),
                                     .started_us = a->started_us,
                                     .metrics = sum_all,
-                                    .arg = a};
+                                    .arg = a,
+                                    .unmatched = a->options.unmatched};
     struct buf answer = BUF_INIT;
     struct http_head request = {0};
     const char *why = "malformed or oversized request head";

@@ -120,6 +120,16 @@ static void answer_ready(const struct admin_site *site, bool head_only, struct b
     answer_status(site->ready ? 200 : 503, site->ready ? "ready" : "stopping", head_only, out);
 }
 
+/* It shows what clients sent: behind the token, where there is one. */
+static void answer_unmatched(const struct admin_site *site, bool head_only, struct buf *out) {
+    struct buf body = BUF_INIT;
+    if (unmatched_print(site->unmatched, &body) == MF_OK)
+        buf_putc(&body, '\n');
+    respond(200, JSON, "", &body, head_only, out);
+    out->failed |= body.failed;
+    buf_fini(&body);
+}
+
 struct page {
     const char *path;
     void (*answer)(const struct admin_site *site, bool head_only, struct buf *out);
@@ -130,6 +140,7 @@ static const struct page pages[] = {
     {"/metrics", answer_metrics, false},
     {"/health/live", answer_live, true},
     {"/health/ready", answer_ready, true},
+    {"/__mockforge/ws/unmatched", answer_unmatched, false},
 };
 
 static const struct page *find_page(const char *path) {
@@ -151,7 +162,7 @@ void admin_answer(const struct admin_site *site, const struct http_head *request
     else if (site->token && !(page && page->open) && !has_token(request, site->token))
         admin_refuse(401, "unauthorized", "Authorization: Bearer with admin.token is missing or wrong", head_only, out);
     else if (!page)
-        admin_refuse(404, "not_found", "there is /metrics, /health/live and /health/ready", head_only, out);
+        admin_refuse(404, "not_found", "there is /metrics, /health/live, /health/ready and /__mockforge/ws/unmatched", head_only, out);
     else if (!head_only && strcmp(request->method, "GET") != 0)
         admin_refuse(405, "method_not_allowed", "GET and HEAD only", head_only, out);
     else

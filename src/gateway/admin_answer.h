@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/metrics.h"
 #include "protocol/http_head.h"
+#include "relay/unmatched.h"
 
 struct admin_site {
     const char *host;  /* as configured: a name or an address */
@@ -14,6 +15,7 @@ struct admin_site {
     int64_t started_us; /* clock_wall_us() */
     void (*metrics)(void *arg, uint64_t sum[METRIC_COUNT]);
     void *arg;
+    struct unmatched *unmatched;
 };
 
 /* Appends the whole response to a request. */

@@ -14,6 +14,8 @@
 #include "gateway/worker.h"
 #include "handler/handlers.h"
 #include "net/tls.h"
+#include "relay/unmatched.h"
+#include "store/store.h"
 
 #define WORKERS_MAX 64
 #define RESOLVER_THREADS 4
@@ -26,6 +28,7 @@ struct gateway {
     struct shared shared;
     struct resolver *resolver;
     struct recorder *recorder;
+    struct store *store; /* NULL: shared_state is off */
     struct worker_thread *workers;
     unsigned count;   /* initialised */
     char address[ADDRESS_TEXT_LEN];
@@ -137,6 +140,12 @@ static int end_threads(struct gateway *g) {
         worker_join(&g->workers[i]);
     resolver_free(g->resolver);
     g->resolver = NULL;
+    store_free(g->store); /* its answers go to the workers' inboxes, its news to their hubs */
+    g->store = NULL;
+    for (unsigned i = 0; i < g->count; i++)
+        g->workers[i].worker.store = NULL;
+    g->shared.publish_elsewhere = NULL;
+    g->shared.worker_count = 0; /* what ends from here on tells no other worker, which may be gone */
     for (unsigned i = 0; i < g->count; i++)
         worker_fini(&g->workers[i]);
     g->count = 0;
@@ -161,6 +170,8 @@ static void gateway_free(struct gateway *g) {
     SSL_CTX_free(g->tls);
     plan_unref(g->plan);
     free(g->workers);
+    free(g->shared.workers);
+    unmatched_free(g->shared.unmatched);
     free(g);
 }
 
@@ -197,11 +208,51 @@ int gateway_check(struct config *config, struct err *err) {
     const struct server_tls_config *tls = &config->websocket.tls;
     struct plan *plan = NULL;
     SSL_CTX *ctx = NULL;
-    int rc = plan_new(config, handler_endpoints, &plan, err);
+    int rc = plan_new(config, handler_endpoint, &plan, err);
     if (rc == MF_OK && tls->enabled && tls->cert_path) /* one of our own would be made */
         rc = server_context(config, "", &ctx, NULL, NULL, err);
     SSL_CTX_free(ctx);
     plan_unref(plan);
+    return rc;
+}
+
+/* ---- what gateways on one Redis tell each other ---- */
+
+static void on_news(void *arg, const struct store_news *news) {
+    struct gateway *g = arg;
+    const struct hub_target to = {(enum hub_audience)news->audience, news->name, news->name_len};
+    struct hub_message *m =
+        news->audience <= HUB_ALL ? hub_message_new(news->binary, news->data, news->len) : NULL;
+    if (m)
+        hub_publish_from(&g->shared, &to, m);
+    hub_message_unref(m);
+}
+
+static void publish_elsewhere(void *store, const struct hub_target *to, struct hub_message *m) {
+    const struct store_news news = {to->audience, m->binary, to->name, to->audience == HUB_ALL ? 0 : to->len, m->data,
+                                    m->len};
+    store_publish(store, &news);
+}
+
+static uint64_t connections_elsewhere(const void *store) {
+    return store_connections_elsewhere(store);
+}
+
+static uint64_t connection_count(void *arg) {
+    return atomic_load(&((struct gateway *)arg)->shared.open);
+}
+
+static int start_store(struct gateway *g, const struct shared_state_config *config, struct err *err) {
+    const struct store_options options = {.config = config, .on_news = on_news, .connection_count = connection_count,
+                                          .arg = g};
+    if (!config->enabled)
+        return MF_OK;
+    int rc = store_new(&options, &g->store, err);
+    if (rc == MF_OK && config->redis_url) {
+        g->shared.publish_elsewhere = publish_elsewhere;
+        g->shared.connections_elsewhere = connections_elsewhere;
+        g->shared.bus = g->store;
+    }
     return rc;
 }
 
@@ -210,7 +261,9 @@ static int start_workers(struct gateway *g, const struct config *config, struct 
     int fds[WORKERS_MAX];
     struct sockaddr_storage bound;
     g->workers = calloc(count, sizeof *g->workers);
-    if (!g->workers)
+    g->shared.workers = calloc(count, sizeof(struct worker *));
+    g->shared.unmatched = unmatched_new(config->websocket.unmatched_keep);
+    if (!g->workers || !g->shared.workers || !g->shared.unmatched)
         return err_set(err, MF_ENOMEM, "out of memory");
     if (listener_bind(config->websocket.host, config->websocket.port, fds, count, &bound, err) < 0)
         return MF_EIO;
@@ -225,6 +278,13 @@ static int start_workers(struct gateway *g, const struct config *config, struct 
         g->count += rc == MF_OK;
     }
     for (unsigned i = 0; rc == MF_OK && i < count; i++)
+        g->shared.workers[i] = &g->workers[i].worker;
+    g->shared.worker_count = rc == MF_OK ? count : 0;
+    if (rc == MF_OK)
+        rc = start_store(g, &config->websocket.shared_state, err);
+    for (unsigned i = 0; rc == MF_OK && i < count; i++)
+        g->workers[i].worker.store = g->store;
+    for (unsigned i = 0; rc == MF_OK && i < count; i++)
         rc = worker_start(&g->workers[i], g->ended_fd) < 0 ? err_set(err, MF_ENOMEM, "no thread for a worker") : MF_OK;
     return rc;
 }
@@ -238,7 +298,8 @@ static void block_signals(sigset_t *old) {
 
 /* Several gateways on one machine share the default port: who comes late does without. */
 static void start_admin(struct gateway *g, const struct admin_config *config) {
-    const struct admin_options options = {.config = config, .metrics = sum_metrics, .arg = g};
+    const struct admin_options options = {.config = config, .metrics = sum_metrics, .arg = g,
+                                          .unmatched = g->shared.unmatched};
     struct err err;
     sigset_t old;
     if (!config->enabled)
@@ -250,7 +311,7 @@ static void start_admin(struct gateway *g, const struct admin_config *config) {
 }
 
 static int start(struct gateway *g, struct config *config, struct err *err) {
-    int rc = plan_new(config, handler_endpoints, &g->plan, err);
+    int rc = plan_new(config, handler_endpoint, &g->plan, err);
     if (rc == MF_OK)
         rc = plan_check_recordings(g->plan, err);
     if (rc == MF_OK)

@@ -25,12 +25,19 @@ static bool is_same_admin(const struct admin_config *a, const struct admin_confi
            is_same_text(a->token, b->token);
 }
 
+static bool is_same_store(const struct shared_state_config *a, const struct shared_state_config *b) {
+    return a->enabled == b->enabled && a->timeout_ms == b->timeout_ms && is_same_text(a->redis_url, b->redis_url) &&
+           is_same_text(a->prefix, b->prefix);
+}
+
 /* What a reload cannot change, because sockets and threads hang on it. */
 static void warn_of_restart(const struct config *was, const struct config *now) {
     const struct websocket_config *a = &was->websocket, *b = &now->websocket;
     if (strcmp(a->host, b->host) != 0 || a->port != b->port || a->workers != b->workers ||
         a->tls.enabled != b->tls.enabled)
         log_warn("reload_incomplete", "why=%s", "\"websocket.host, port, workers and tls take effect at the next start\"");
+    if (!is_same_store(&a->shared_state, &b->shared_state))
+        log_warn("reload_incomplete", "why=%s", "\"websocket.shared_state takes effect at the next start\"");
     if (!is_same_admin(&was->admin, &now->admin))
         log_warn("reload_incomplete", "why=%s", "\"admin takes effect at the next start\"");
 }
@@ -46,11 +53,9 @@ static void watch_plan(struct reloader *r, const struct plan *p) {
         return;
     config_watch_clear(r->watch);
     watch_file(r, p->config->source);
-    for (size_t i = 0; i < p->count * 2; i++) {
-        const struct transform_source *t = &p->routes[i / 2].transforms[i % 2];
-        if (t->text && p->config->source && strcmp(t->name, p->config->source) != 0)
-            watch_file(r, t->name);
-    }
+    for (size_t i = 0; i < p->script_count; i++)
+        if (p->scripts[i].is_file)
+            watch_file(r, p->scripts[i].name);
 }
 
 void reloader_reload(struct reloader *r) {
@@ -62,7 +67,7 @@ void reloader_reload(struct reloader *r) {
     if (rc == MF_OK && !config->websocket.enabled)
         rc = err_set_at(&err, MF_EINVAL, r->input->file, 0, 0, "no websocket section, or it is disabled");
     if (rc == MF_OK)
-        rc = plan_new(config, handler_endpoints, &plan, &err);
+        rc = plan_new(config, handler_endpoint, &plan, &err);
     if (rc == MF_OK)
         rc = plan_check_recordings(plan, &err);
     if (rc != MF_OK) {

@@ -5,12 +5,23 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "handler/broadcast.h"
 #include "stage/stages.h"
 
 /* Closed connections whose clients keep their end open do not hold up the end of the process for long. */
 #define LINGER_AT_STOP_MS 500
+/* Values in a message that a mock answers; one with more is no JSON to it. */
+#define TAPE_NODES_MAX (1u << 20)
 
 /* ---- mail ---- */
+
+/* The first worker ticks for all. */
+static void restart_broadcasts(struct worker_thread *t) {
+    broadcasts_free(t->broadcasts);
+    t->broadcasts = NULL;
+    if (t->worker.index == 0 && !t->worker.stopping && broadcasts_new(&t->worker, &t->broadcasts) < 0)
+        log_error("broadcasts_failed", "why=%s", "\"out of memory\"");
+}
 
 struct stop_item {
     struct inbox_item item;
@@ -22,6 +33,7 @@ static void on_stop(struct inbox_item *item, void *receiver) {
     bool hurry = container_of(item, struct stop_item, item)->hurry;
     free(container_of(item, struct stop_item, item));
     t->worker.stopping = true;
+    restart_broadcasts(t);
     t->idle_ms = t->worker.loop.now_ms;
     listener_free(t->listener);
     t->listener = NULL;
@@ -50,7 +62,10 @@ struct rollout {
     } items[];
 };
 
-static int take_plan(struct worker *w, struct plan *plan) {
+_Static_assert(offsetof(struct worker_thread, worker) == 0, "mail from other workers goes to the worker");
+
+static int take_plan(struct worker_thread *t, struct plan *plan) {
+    struct worker *w = &t->worker;
     struct chunk_set *chunks;
     struct err err;
     if (chunk_set_new(w, plan, &chunks, &err) < 0) { /* it compiled in the main thread: memory is short */
@@ -62,12 +77,13 @@ static int take_plan(struct worker *w, struct plan *plan) {
     w->plan = plan_ref(plan);
     w->chunks = chunks;
     sessions_adopt_plan(w);
+    restart_broadcasts(t);
     return MF_OK;
 }
 
 static void on_plan(struct inbox_item *item, void *receiver) {
     struct rollout *r = container_of(item, struct plan_item, item)->rollout;
-    if (take_plan(&((struct worker_thread *)receiver)->worker, r->plan) < 0)
+    if (take_plan(receiver, r->plan) < 0)
         atomic_store(&r->failed, true);
     if (atomic_fetch_sub(&r->left, 1) > 1)
         return;
@@ -130,14 +146,19 @@ int worker_init(struct worker_thread *t, unsigned index, struct plan *plan, SSL_
         return err_set(err, MF_ENOMEM, "no memory for a worker");
     }
     w->loop.on_tick = on_tick;
+    w->tape.max = TAPE_NODES_MAX;
     w->port = recorder_port(recorder, index, &w->metrics);
     w->port_event = event_new(w->loop.base, record_port_fd(w->port), EV_READ | EV_PERSIST, on_recorder, w);
     t->listener = listener_new(&w->loop, listen_fd, &w->metrics, on_accept, w);
     int rc = chunk_set_new(w, plan, &w->chunks, err);
+    if (rc == MF_OK && hub_new(w, &w->hub) < 0)
+        rc = err_set(err, MF_ENOMEM, "no memory for a worker");
     if (rc == MF_OK && (!w->port_event || event_add(w->port_event, NULL) < 0 || !t->listener))
         rc = err_set(err, MF_ENOMEM, "no memory for a worker");
     if (rc < 0)
         worker_fini(t);
+    else
+        restart_broadcasts(t);
     return rc;
 }
 
@@ -172,11 +193,17 @@ void worker_fini(struct worker_thread *t) {
     t->listener = NULL; /* mail that nobody has read is still to come, out of loop_fini() */
     if (w->port_event)
         event_free(w->port_event);
+    w->stopping = true; /* a plan in the mail begins nothing any more */
+    restart_broadcasts(t);
     loop_fini(&w->loop);
     chunk_set_unref(w, w->chunks);
     script_vm_free(w->vm);
     for (size_t i = 0; i < ARRAY_LEN(w->outboxes); i++)
         buf_fini(&w->outboxes[i].made);
     buf_fini(&w->scratch_message);
+    buf_fini(&w->scratch_name);
+    json_tape_fini(&w->tape);
+    hub_free(w->hub);
+    slots_fini(&w->waits);
     plan_unref(w->plan);
 }

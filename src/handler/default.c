@@ -1,5 +1,4 @@
 /* What websocket.path does when no handler has it: {"type":"ping"} gets {"type":"pong"}, everything else comes back. */
-#include <jansson.h>
 #include <string.h>
 
 #include "handler/handlers.h"
@@ -14,19 +13,20 @@ struct default_endpoint {
     struct assembler assembler;
 };
 
-static bool is_ping(const struct assembler *a) {
+static bool is_ping(struct worker *w, struct assembler *a) {
+    size_t error_at;
     if (a->opcode != WS_TEXT || a->data.len == 0 || a->data.len > PING_MAX || !memmem(a->data.data, a->data.len, "ping", 4))
         return false;
-    json_t *message = json_loadb((const char *)a->data.data, a->data.len, 0, NULL);
-    const char *type = json_string_value(json_object_get(message, "type"));
-    bool ping = type && !strcmp(type, "ping");
-    json_decref(message);
-    return ping;
+    const char *text = buf_cstr(&a->data);
+    if (json_tape_parse(&w->tape, text, a->data.len, &error_at) < 0)
+        return false;
+    uint32_t type = json_member(&w->tape, text, 0, "type", 4, &w->scratch_name);
+    return type != JSON_NO_NODE && json_string_is(text, &w->tape.nodes[type], "ping", 4, &w->scratch_name);
 }
 
-static void answer(struct session *s, const struct assembler *a) {
+static void answer(struct session *s, struct assembler *a) {
     static const char pong[] = "{\"type\":\"pong\"}";
-    if (is_ping(a))
+    if (is_ping(s->worker, a))
         session_send(s, WS_TEXT, pong, sizeof pong - 1);
     else
         session_send(s, a->opcode, a->data.data, a->data.len);

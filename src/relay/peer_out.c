@@ -125,6 +125,11 @@ void peer_send_frame(struct peer *p, uint8_t opcode, const void *payload, size_t
     peer_send(p, &f);
 }
 
+size_t peer_gathered(const struct peer *p) {
+    const struct outbox *out = &p->session->worker->outboxes[p->leg];
+    return out->owner == p ? out->made.len + out->raw_len : 0;
+}
+
 static void broken(struct peer *p, int rc) {
     struct session *s = p->session;
     if (rc == MF_ENOMEM) {

@@ -51,12 +51,6 @@ void session_new(struct worker *w, int fd, const struct sockaddr *remote) {
         session_end(s, END_NO_MEMORY, END_BY_GATEWAY, "no memory for a connection");
 }
 
-int session_script_env(struct session *s, struct script_env **out) {
-    int rc = s->env ? MF_OK : script_env_new(s->worker->vm, &s->connection, &s->env);
-    *out = s->env;
-    return rc;
-}
-
 static void check(struct session *s) {
     struct worker *w = s->worker;
     const struct websocket_config *config = &s->plan->config->websocket;
@@ -164,5 +158,7 @@ void sessions_adopt_plan(struct worker *w) {
         plan_unref(s->plan);
         s->plan = plan_ref(w->plan);
         s->route = route;
+        chunk_set_unref(w, s->chunks);
+        s->chunks = chunk_set_ref(w->chunks);
     }
 }

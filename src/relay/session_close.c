@@ -44,6 +44,8 @@ static void finish(struct session *s) {
     peer_drop(&s->client);
     if (s->endpoint && s->endpoint->type->drop)
         s->endpoint->type->drop(s->endpoint);
+    if (s->member)
+        hub_remove(w->hub, s);
     capture_close(s->capture, end_by_names[s->by], end_reasons[s->reason].word, s->close_code, clock_mono_us());
     s->capture = NULL;
     free_chain(s, FROM_CLIENT);
@@ -51,12 +53,15 @@ static void finish(struct session *s) {
     if (s->env)
         script_env_free(w->vm, s->env);
     s->env = NULL;
+    chunk_set_unref(w, s->chunks);
+    s->chunks = NULL;
     if (was_open)
         log_end(s);
     if (s->counted) {
         atomic_fetch_sub(&w->shared->open, 1);
         metrics_dec(&w->metrics, METRIC_CONNECTIONS_ACTIVE);
     }
+    session_drop_queue(s);
     list_remove(&s->waiting);
     list_remove(&s->in_state);
     loop_bury(&w->loop, s, session_free);
@@ -161,7 +166,8 @@ void session_link_ended(struct session *s, struct peer *p, enum link_end end) {
     session_end(s, END_GONE, p->leg == LEG_CLIENT ? END_BY_CLIENT : END_BY_UPSTREAM, why);
 }
 
-/* A side that is gone holds up nobody: the other one is read again, for its close frame. */
+/* A side that is gone holds up nobody: the other one is read again, for its close frame. Nor does a handler that waits:
+ * messages have nowhere to go any more. */
 static void release_holds(struct session *s) {
     const struct endpoint_type *type = s->endpoint->type;
     if (!s->client.link && s->client_blocked) {
@@ -170,12 +176,15 @@ static void release_holds(struct session *s) {
     }
     if (!type->closed || type->closed(s->endpoint))
         peer_hold(&s->client, HOLD_BLOCKED, false);
+    peer_hold(&s->client, HOLD_HANDLER, false);
 }
 
 void session_check_closed(struct session *s) {
     if (s->state != SESSION_CLOSING)
         return;
     release_holds(s);
+    if (s->state != SESSION_CLOSING) /* what was released has ended it */
+        return;
     if (peer_closed(&s->client))
         peer_drop(&s->client); /* the server ends the connection first: RFC 6455 section 7.1.1 */
     const struct endpoint_type *type = s->endpoint->type;

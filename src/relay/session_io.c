@@ -58,6 +58,22 @@ bool session_answer_control(struct session *s, const struct fragment *f) {
     return true;
 }
 
+void session_close_by_endpoint(struct session *s, unsigned code, const char *reason, size_t reason_len) {
+    if (s->state != SESSION_OPEN)
+        return;
+    uint8_t payload[FRAME_CONTROL_MAX];
+    size_t len = frame_close_payload(payload, code, reason, reason_len);
+    session_send_queue(s, true);
+    if (s->state != SESSION_OPEN)
+        return;
+    s->reason = END_CLOSED;
+    s->by = END_BY_GATEWAY;
+    if (!s->close_code)
+        s->close_code = code;
+    session_set_state(s, SESSION_CLOSING, s->worker->loop.now_ms + s->plan->config->websocket.close_timeout_ms);
+    session_send(s, WS_CLOSE, payload, len);
+}
+
 bool session_close_client(struct session *s, unsigned code, const char *reason) {
     struct peer *p = &s->client;
     if (!p->link || p->close_sent)
@@ -81,6 +97,7 @@ void session_flush(struct session *s) {
     peer_flush(&s->client);
     if (s->state == SESSION_ENDED)
         return;
+    session_settle_queue(s);
     bool blocked = s->client.link && link_blocked(s->client.link);
     if (blocked && !s->client_blocked && s->endpoint && s->endpoint->type->on_client_blocked) {
         s->client_blocked = true;
@@ -94,7 +111,12 @@ static void on_drained(struct link *link, void *owner) {
     (void)link;
     struct session *s = owner;
     s->client.heard_ms = s->worker->loop.now_ms; /* who takes its output lives */
-    if (!s->client_blocked)
+    if (s->queue) {
+        worker_begin_burst(s->worker);
+        session_send_queue(s, false);
+        session_flush(s);
+    }
+    if (s->state == SESSION_ENDED || !s->client_blocked || (s->client.link && link_blocked(s->client.link)))
         return;
     s->client_blocked = false;
     s->endpoint->type->on_client_blocked(s->endpoint, false);

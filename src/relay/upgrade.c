@@ -117,6 +117,8 @@ void session_accept(struct session *s, const char *subprotocol, const struct hea
     log_info("session_open", "connection=%s remote=%s path=%s route=%s handler=%s subprotocol=%s", s->connection.id,
              s->connection.remote_addr, log_quote(s->connection.path), log_quote(s->route->config->path),
              s->route->endpoint->name, log_quote(shown));
+    if (s->route->endpoint->on_open)
+        s->route->endpoint->on_open(s->endpoint);
     feed_early(s);
     peer_hold(&s->client, HOLD_OPENING, false);
 }
@@ -164,6 +166,7 @@ static void open_endpoint(struct session *s) {
 static void handle_request(struct session *s, struct http_head *h) {
     const char *why = "";
     s->plan = plan_ref(s->worker->plan);
+    s->chunks = chunk_set_ref(s->worker->chunks);
     s->route = plan_find(s->plan, h->path, &s->path_suffix);
     int status = s->route ? ws_request_check(h, &why) : 404;
     size_t suffix_at = s->route ? (size_t)(s->path_suffix - h->path) : 0;

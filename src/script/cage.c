@@ -27,7 +27,7 @@ static void remember_where(lua_State *L, struct script_vm *vm) {
     lua_Debug ar;
     for (int level = 0; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline > 0) {
+        if (ar.currentline > 0 && *ar.source != '=') { /* not in a module of ours: in what called it */
             const char *source = *ar.source == '@' || *ar.source == '=' ? ar.source + 1 : ar.source;
             snprintf(vm->where, sizeof vm->where, "%s", source);
             vm->where_line = ar.currentline;
@@ -85,11 +85,16 @@ void *script_alloc(void *arg, void *ptr, size_t old_size, size_t new_size) {
     return p;
 }
 
-/* Ends the call. The value thrown means nothing: vm->kill says why, and every protected call of the sandbox looks. */
-static _Noreturn void die(lua_State *L) {
+/* Ends the call. A handler's coroutine is left where it stands: an error would go through each of its pcalls, which may
+ * be a hundred thousand, and Lua takes longer for each the deeper it is. Elsewhere an error is raised; its value means
+ * nothing: vm->kill says why, and every protected call of the sandbox looks. Returns in a hook only, which then must. */
+static void die(lua_State *L) {
+    if (lua_isyieldable(L)) {
+        lua_yield(L, 0);
+        return;
+    }
     lua_pushnil(L);
     lua_error(L);
-    __builtin_unreachable();
 }
 
 static void condemn(lua_State *L, struct script_vm *vm, enum script_kill why) {
@@ -106,15 +111,21 @@ static void on_count(lua_State *L, lua_Debug *ar) {
     (void)ar;
     struct script_vm *vm = script_vm_of(L);
     uint64_t step = (uint64_t)lua_gethookcount(L);
-    if (vm->kill != KILL_NONE)
+    if (vm->kill != KILL_NONE) {
         condemn(L, vm, vm->kill);
+        return;
+    }
     step += vm->ticks;
     vm->ticks = 0;
-    if (vm->fuel <= step)
+    if (vm->fuel <= step) {
         condemn(L, vm, KILL_INSTRUCTIONS);
+        return;
+    }
     vm->fuel -= step;
-    if (overdue(vm))
+    if (overdue(vm)) {
         condemn(L, vm, KILL_TIME);
+        return;
+    }
     if (vm->used > CAREFUL_BYTES && lua_gethookcount(L) > HOOK_STEP_CAREFUL)
         lua_sethook(L, on_count, LUA_MASKCOUNT, HOOK_STEP_CAREFUL);
 }
@@ -128,6 +139,10 @@ void script_budget_begin(struct script_vm *vm) {
     vm->deadline_us = clock_mono_us() + (uint64_t)vm->limits.max_ms * 1000;
     vm->where_line = 0;
     vm->running = true;
+    script_budget_arm(vm);
+}
+
+void script_budget_arm(struct script_vm *vm) {
     lua_sethook(vm->L, on_count, LUA_MASKCOUNT, vm->used > CAREFUL_BYTES ? HOOK_STEP_CAREFUL : HOOK_STEP);
 }
 
@@ -153,6 +168,10 @@ void script_die_if_killed(lua_State *L) {
     struct script_vm *vm = script_vm_of(L);
     if (vm->kill != KILL_NONE)
         condemn(L, vm, vm->kill);
+}
+
+void script_remember_where(lua_State *L) {
+    remember_where(L, script_vm_of(L));
 }
 
 int script_on_error(lua_State *L) {

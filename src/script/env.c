@@ -78,7 +78,7 @@ void script_env_open(lua_State *L, int globals) {
 }
 
 static int forget(lua_State *L) {
-    static const char *const fields[] = {"state", "msg", "message"};
+    static const char *const fields[] = {"state", "msg", "message", "params", "close_code", "close_reason"};
     push_slots(L);
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         lua_pushnil(L);
@@ -91,11 +91,47 @@ void script_forget_state(struct script_vm *vm) {
     (void)script_protected(vm, forget, NULL); /* where even this finds no memory, the next call replaces them */
 }
 
+static const char *const rare_fields[] = {"params", "close_code", "close_reason"};
+
+void script_env_set_rare(lua_State *L) {
+    int first = lua_gettop(L) - (int)ARRAY_LEN(rare_fields) + 1;
+    push_slots(L);
+    for (size_t i = 0; i < ARRAY_LEN(rare_fields); i++) {
+        lua_pushvalue(L, first + (int)i);
+        lua_setfield(L, -2, rare_fields[i]);
+    }
+    script_vm_of(L)->rare_set = true;
+    lua_settop(L, first - 1);
+}
+
+static void clear_rare(lua_State *L, int slots) {
+    for (size_t i = 0; i < ARRAY_LEN(rare_fields); i++) {
+        lua_pushnil(L);
+        lua_setfield(L, slots, rare_fields[i]);
+    }
+    script_vm_of(L)->rare_set = false;
+}
+
+void script_env_save(lua_State *L, int frame) {
+    script_push_msg(L);
+    lua_rawseti(L, frame, 2);
+    if (!script_vm_of(L)->rare_set)
+        return;
+    push_slots(L);
+    for (size_t i = 0; i < ARRAY_LEN(rare_fields); i++) {
+        lua_getfield(L, -1, rare_fields[i]);
+        lua_rawseti(L, frame, 3 + (int)i);
+    }
+    lua_pop(L, 1);
+}
+
 void script_env_enter(lua_State *L, struct script_env *env, bool incoming) {
     int msg = lua_gettop(L);
     script_vm_of(L)->env = env;
     push_slots(L);
     int slots = lua_gettop(L);
+    if (script_vm_of(L)->rare_set)
+        clear_rare(L, slots);
     set_msg(L, slots, msg);
     lua_pushstring(L, incoming ? "incoming" : "outgoing");
     lua_setfield(L, slots, "direction");

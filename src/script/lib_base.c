@@ -22,11 +22,19 @@ static int base_next(lua_State *L) {
     return 1;
 }
 
+/* The call was waited for: what it gave is on the top. */
+static int after_pairs(lua_State *L, int status, lua_KContext context) {
+    (void)L;
+    (void)status;
+    (void)context;
+    return 3;
+}
+
 static int base_pairs(lua_State *L) {
     luaL_checkany(L, 1);
     if (luaL_getmetafield(L, 1, "__pairs") != LUA_TNIL) {
         lua_pushvalue(L, 1);
-        lua_call(L, 1, 3);
+        lua_callk(L, 1, 3, 0, after_pairs);
         return 3;
     }
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -141,13 +149,18 @@ static void check_status(lua_State *L, int status) {
     script_die_if_killed(L);
 }
 
-static int base_pcall(lua_State *L) {
-    luaL_checkany(L, 1);
-    int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+/* Also where the call waited meanwhile: Lua says LUA_YIELD then, for a good end. */
+static int after_pcall(lua_State *L, int status, lua_KContext context) {
+    (void)context;
     check_status(L, status);
-    lua_pushboolean(L, status == LUA_OK);
+    lua_pushboolean(L, status == LUA_OK || status == LUA_YIELD);
     lua_insert(L, 1);
     return lua_gettop(L);
+}
+
+static int base_pcall(lua_State *L) {
+    luaL_checkany(L, 1);
+    return after_pcall(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, 0, after_pcall), 0);
 }
 
 /* Lua runs a message handler without hooks when the error came from a hook, so a kill must not reach the script's. */
@@ -160,6 +173,14 @@ static int xpcall_handler(lua_State *L) {
     return 1;
 }
 
+static int after_xpcall(lua_State *L, int status, lua_KContext context) {
+    (void)context;
+    check_status(L, status);
+    lua_pushboolean(L, status == LUA_OK || status == LUA_YIELD);
+    lua_replace(L, 2);
+    return lua_gettop(L) - 1;
+}
+
 static int base_xpcall(lua_State *L) {
     luaL_checktype(L, 2, LUA_TFUNCTION);
     int args = lua_gettop(L) - 2;
@@ -168,11 +189,7 @@ static int base_xpcall(lua_State *L) {
     lua_replace(L, 2);
     lua_pushvalue(L, 1);
     lua_insert(L, 3); /* function, handler, function, arguments */
-    int status = lua_pcall(L, args, LUA_MULTRET, 2);
-    check_status(L, status);
-    lua_pushboolean(L, status == LUA_OK);
-    lua_replace(L, 2);
-    return lua_gettop(L) - 1;
+    return after_xpcall(L, lua_pcallk(L, args, LUA_MULTRET, 2, 0, after_xpcall), 0);
 }
 
 static const luaL_Reg ours[] = {

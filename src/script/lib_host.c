@@ -34,7 +34,7 @@ static void push_optional(lua_State *L, const char *s) {
 static const char *const connection_fields[] = {"id",          "path",        "query", "headers",
                                                 "subprotocol", "remote_addr", "state"};
 
-/* upvalue 1: the headers' stand-in */
+/* upvalue 1: the headers' stand-in; 2: the methods */
 static int connection_index(lua_State *L) {
     const struct connection *c = current(L);
     const char *field = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
@@ -52,8 +52,10 @@ static int connection_index(lua_State *L) {
         push_optional(L, c->subprotocol);
     else if (!strcmp(field, "remote_addr"))
         push_optional(L, c->remote_addr);
-    else
-        lua_pushnil(L);
+    else {
+        lua_pushvalue(L, 2);
+        lua_rawget(L, lua_upvalueindex(2));
+    }
     return 1;
 }
 
@@ -102,8 +104,8 @@ static int headers_pairs(lua_State *L) {
 static void push_object(lua_State *L, const luaL_Reg *methods, int upvalues) {
     lua_newtable(L);
     lua_createtable(L, 0, 5);
-    if (upvalues)
-        lua_pushvalue(L, -3);
+    for (int i = 0; i < upvalues; i++)
+        lua_pushvalue(L, -2 - upvalues);
     luaL_setfuncs(L, methods, upvalues);
     script_mark_stand_in(L);
     lua_setmetatable(L, -2);
@@ -117,9 +119,10 @@ static void add_connection(lua_State *L, int globals) {
                                           {"__pairs", connection_pairs},
                                           {NULL, NULL}};
     push_object(L, headers, 0);
-    push_object(L, connection, 1);
+    script_push_connection_methods(L);
+    push_object(L, connection, 2);
     lua_setfield(L, globals, "connection");
-    lua_pop(L, 1);
+    lua_pop(L, 2);
 }
 
 /* ---- time and chance ---- */

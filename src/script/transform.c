@@ -38,6 +38,13 @@ static bool push_json(lua_State *L, const struct script_message *in) {
     return script_push_json(L, buf_cstr(&vm->input), in->len, &error_at);
 }
 
+bool script_push_message(lua_State *L, const struct script_message *in) {
+    if (push_json(L, in))
+        return true;
+    push_plain(L, in);
+    return false;
+}
+
 static void put_string(lua_State *L, struct transform *t, int index, bool binary) {
     size_t len;
     const char *s = lua_tolstring(L, index, &len);
@@ -102,10 +109,9 @@ static void finish(lua_State *L, struct transform *t, int original, bool json, i
 static int transform(lua_State *L) {
     struct transform *t = lua_touserdata(L, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->chunk->ref);
-    bool json = push_json(L, t->in);
-    if (!json)
-        push_plain(L, t->in);
+    bool json = script_push_message(L, t->in);
     int original = lua_gettop(L);
+    script_vm_of(L)->occasion = OCCASION_TRANSFORM;
     script_env_enter(L, t->env, t->in->incoming);
     lua_pushvalue(L, original - 1);
     lua_call(L, 0, 1);

@@ -44,7 +44,11 @@ static int populate(lua_State *L) {
     script_lib_table(L, globals);
     script_lib_string(L, globals);
     script_lib_json(L, globals);
+    script_event_open(L);
+    script_lib_session(L, globals);
     script_lib_host(L, globals);
+    script_lib_shared(L, globals);
+    script_lib_require(L, globals);
     script_env_open(L, globals);
     return 0;
 }
@@ -56,6 +60,7 @@ int script_vm_new(const struct script_limits *limits, struct rng *rng, struct sc
     vm->limits = *limits;
     vm->rng = rng;
     list_init(&vm->envs);
+    list_init(&vm->idle);
     uint64_t nodes = limits->max_memory / sizeof(struct json_node);
     vm->tape.max = nodes < UINT32_MAX ? (uint32_t)nodes : UINT32_MAX - 1;
     vm->L = lua_newstate(script_alloc, vm);
@@ -78,10 +83,13 @@ int script_vm_new(const struct script_limits *limits, struct rng *rng, struct sc
 void script_vm_free(struct script_vm *vm) {
     if (!vm)
         return;
+    script_tasks_fini(vm);
     lua_close(vm->L);
+    free(vm->timers);
     json_tape_fini(&vm->tape);
     buf_fini(&vm->scratch);
     buf_fini(&vm->input);
+    buf_fini(&vm->outgoing.data);
     free(vm);
 }
 
@@ -92,6 +100,8 @@ void script_vm_trim(struct script_vm *vm) {
         buf_fini(&vm->scratch);
     if (vm->input.cap > TRIM_BYTES)
         buf_fini(&vm->input);
+    if (vm->outgoing.data.cap > TRIM_BYTES)
+        buf_fini(&vm->outgoing.data);
 }
 
 /* ---- errors ---- */
@@ -142,82 +152,6 @@ int script_error(struct script_vm *vm, int status, const char *chunk_name, struc
     return err_set_at(err, code, file, line, 0, "%s", text);
 }
 
-/* ---- compiling ---- */
-
-struct source {
-    const char *text;
-    size_t len;
-    int newlines; /* so that Lua counts lines as the file does */
-    int part;
-    const char *name;
-    struct script_chunk *chunk;
-};
-
-static const char *read_source(lua_State *L, void *arg, size_t *len) {
-    (void)L;
-    static const char newlines[] = "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n";
-    /* A local of that name: a script may not leave another _ENV behind for the next call. */
-    static const char prologue[] = "local _ENV=_ENV;";
-    struct source *s = arg;
-    if (s->part == 0 && s->newlines > 0) {
-        *len = MIN((size_t)s->newlines, sizeof newlines - 1);
-        s->newlines -= (int)*len;
-        return newlines;
-    }
-    switch (s->part++) {
-    case 0:
-        *len = sizeof prologue - 1;
-        return prologue;
-    case 1:
-        *len = s->len;
-        return s->text;
-    default:
-        *len = 0;
-        return NULL;
-    }
-}
-
-static int compile(lua_State *L) {
-    struct source *s = lua_touserdata(L, 1);
-    lua_pushfstring(L, "@%s", s->name);
-    int status = lua_load(L, read_source, s, lua_tostring(L, -1), "t");
-    if (status != LUA_OK)
-        return lua_error(L);
-    script_push_env(L);
-    lua_setupvalue(L, -2, 1);
-    s->chunk->ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    return 0;
-}
-
-int script_compile(struct script_vm *vm, const char *source, size_t len, const char *name, int first_line,
-                   struct script_chunk **out, struct err *err) {
-    struct script_chunk *chunk = calloc(1, sizeof *chunk);
-    if (!chunk || !(chunk->name = strdup(name))) {
-        free(chunk);
-        return err_set(err, MF_ENOMEM, "out of memory");
-    }
-    struct source s = {.text = source, .len = len, .newlines = first_line - 1, .name = chunk->name, .chunk = chunk};
-    vm->where_line = 0;
-    int status = script_protected(vm, compile, &s);
-    if (status != LUA_OK) {
-        vm->where_line = 0;
-        int code = script_error(vm, status, chunk->name, err);
-        free(chunk->name);
-        free(chunk);
-        return code;
-    }
-    *out = chunk;
-    return MF_OK;
-}
-
-void script_chunk_free(struct script_vm *vm, struct script_chunk *chunk) {
-    if (!chunk)
-        return;
-    luaL_unref(vm->L, LUA_REGISTRYINDEX, chunk->ref);
-    free(chunk->name);
-    free(chunk);
-}
-
 /* ---- environments ---- */
 
 int script_env_new(struct script_vm *vm, const struct connection *connection, struct script_env **out) {
@@ -227,6 +161,8 @@ int script_env_new(struct script_vm *vm, const struct connection *connection, st
         return MF_ENOMEM;
     env->connection = connection;
     env->state_ref = LUA_NOREF;
+    env->number = ++vm->env_numbers;
+    list_init(&env->tasks);
     list_append(&vm->envs, &env->in_vm);
     *out = env;
     return MF_OK;
@@ -235,6 +171,9 @@ int script_env_new(struct script_vm *vm, const struct connection *connection, st
 void script_env_free(struct script_vm *vm, struct script_env *env) {
     if (!env)
         return;
+    LIST_EACH_SAFE(&env->tasks, it)
+        script_cancel(vm, container_of(it, struct script_task, link));
+    script_timers_fini(vm, env);
     luaL_unref(vm->L, LUA_REGISTRYINDEX, env->state_ref);
     list_remove(&env->in_vm);
     free(env);
@@ -246,7 +185,22 @@ void script_env_free(struct script_vm *vm, struct script_env *env) {
 #define ESTIMATE_DEPTH 60
 #define ESTIMATE_VALUES 100000
 
-/* Bytes that hang on the value on the top of the stack, about. Allocates nothing. */
+static size_t estimate(lua_State *L, int depth, unsigned *left);
+
+/* What a handler that waits keeps in its locals. */
+static size_t estimate_thread(lua_State *L, lua_State *co, int depth, unsigned *left) {
+    lua_Debug ar;
+    size_t bytes = 1024;
+    for (int level = 0; *left && lua_getstack(co, level, &ar); level++)
+        for (int i = 1; depth && lua_checkstack(co, 2) && lua_getlocal(co, &ar, i); i++) {
+            lua_xmove(co, L, 1);
+            bytes += estimate(L, depth - 1, left);
+            lua_pop(L, 1);
+        }
+    return bytes;
+}
+
+/* Bytes that hang on the value on the top of the stack, about. Allocates nothing but stack. */
 static size_t estimate(lua_State *L, int depth, unsigned *left) {
     size_t bytes = sizeof(void *) * 2;
     if (!*left || !lua_checkstack(L, 4))
@@ -268,9 +222,39 @@ static size_t estimate(lua_State *L, int depth, unsigned *left) {
         if (!depth)
             lua_pop(L, 1);
         return bytes + 56;
+    case LUA_TTHREAD:
+        return bytes + estimate_thread(L, lua_tothread(L, -1), depth, left);
     default:
         return bytes;
     }
+}
+
+static size_t estimate_ref(lua_State *L, int ref, unsigned *left) {
+    if (ref == LUA_NOREF)
+        return 0;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
+    size_t bytes = estimate(L, ESTIMATE_DEPTH, left);
+    lua_pop(L, 1);
+    return bytes;
+}
+
+/* What a connection keeps: its state, its waiting handlers, its timers. */
+static size_t estimate_env(struct script_vm *vm, const struct script_env *env) {
+    unsigned left = ESTIMATE_VALUES;
+    size_t bytes = estimate_ref(vm->L, env->state_ref, &left);
+    for (const struct list *l = env->tasks.next; l != &env->tasks; l = l->next)
+        bytes += estimate_ref(vm->L, container_of(l, const struct script_task, link)->frame_ref, &left);
+    for (int n = env->first_timer; n; n = vm->timers[n - 1].next)
+        bytes += estimate_ref(vm->L, vm->timers[n - 1].ref, &left);
+    return bytes;
+}
+
+static void drop_kept(struct script_vm *vm, struct script_env *env) {
+    luaL_unref(vm->L, LUA_REGISTRYINDEX, env->state_ref);
+    env->state_ref = LUA_NOREF;
+    for (struct list *l = env->tasks.next; l != &env->tasks; l = l->next)
+        script_task_drop(vm, container_of(l, struct script_task, link));
+    script_timers_drop(vm, env);
 }
 
 void script_relieve(struct script_vm *vm) {
@@ -284,11 +268,8 @@ void script_relieve(struct script_vm *vm) {
     size_t most = vm->limits.max_memory / 16; /* a smaller one would not help */
     for (struct list *l = vm->envs.next; l != &vm->envs; l = l->next) {
         struct script_env *env = container_of(l, struct script_env, in_vm);
-        unsigned left = ESTIMATE_VALUES;
-        lua_rawgeti(L, LUA_REGISTRYINDEX, env->state_ref);
-        size_t bytes = estimate(L, ESTIMATE_DEPTH, &left);
-        lua_pop(L, 1);
-        if (env->state_ref != LUA_NOREF && bytes > most) {
+        size_t bytes = estimate_env(vm, env);
+        if (bytes > most) {
             most = bytes;
             largest = env;
         }
@@ -297,8 +278,7 @@ void script_relieve(struct script_vm *vm) {
         return;
     log_warn("script_state_dropped", "connection=%s bytes=%zu reason=\"the scripts of this worker are out of memory\"",
              largest->connection->id, most);
-    luaL_unref(L, LUA_REGISTRYINDEX, largest->state_ref);
-    largest->state_ref = LUA_NOREF;
+    drop_kept(vm, largest);
     script_forget_state(vm);
     lua_gc(L, LUA_GCCOLLECT);
 }

@@ -75,9 +75,10 @@ static bool leg_recorded(const struct session *s, enum record_leg leg) {
 
 /* ---- transforms ---- */
 
+/* A relay may get one with a reload. */
 static int push_transform(struct session *s, enum direction direction) {
-    bool relay = s->route->config->type == HANDLER_PROXY;
-    return relay ? push(s, direction, transform_new(s, direction)) : MF_OK;
+    bool wanted = s->route->config->type == HANDLER_PROXY || s->route->transforms[direction] != PLAN_NO_SCRIPT;
+    return wanted ? push(s, direction, transform_new(s, direction)) : MF_OK;
 }
 
 int chains_build(struct session *s) {

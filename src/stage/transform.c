@@ -18,12 +18,12 @@ struct transform {
 /* A message begins: with the transform that the configuration has now. */
 static int choose(struct transform *t) {
     struct session *s = t->stage.session;
-    struct worker *w = s->worker;
-    if (t->set != w->chunks && s->plan == w->plan) {
-        chunk_set_unref(w, t->set);
-        t->set = chunk_set_ref(w->chunks);
+    size_t script = s->route->transforms[t->direction];
+    if (t->set != s->chunks) {
+        chunk_set_unref(s->worker, t->set);
+        t->set = chunk_set_ref(s->chunks);
     }
-    t->chunk = t->set->items[s->route->index * 2 + t->direction];
+    t->chunk = script == PLAN_NO_SCRIPT ? NULL : t->set->items[script].chunk;
     struct script_env *env;
     return t->chunk ? session_script_env(s, &env) : MF_OK;
 }
@@ -63,8 +63,8 @@ static void run(struct transform *t, struct fragment *f) {
     }
     if (verdict == SCRIPT_REPLACED)
         pass_whole(&t->stage, f, binary ? WS_BINARY : WS_TEXT, out);
-    else if (verdict == SCRIPT_UNCHANGED && f->first && f->opcode != WS_CONTINUATION)
-        stage_pass(&t->stage, f); /* it came in one piece: it goes on as it stands */
+    else if (verdict == SCRIPT_UNCHANGED && f->raw && f->first && f->opcode != WS_CONTINUATION)
+        stage_pass(&t->stage, f); /* it came in one piece: it goes on as it stands. A mock's may be in scratch_message */
     else if (verdict == SCRIPT_UNCHANGED)
         pass_whole(&t->stage, f, t->assembler.opcode, message);
 }
@@ -85,7 +85,8 @@ static void on_fragment(struct stage *stage, struct fragment *f) {
         return;
     }
     enum end_by by = f->direction == FROM_CLIENT ? END_BY_CLIENT : END_BY_UPSTREAM;
-    switch (assembler_add(&t->assembler, f, s->route->assemble_limit)) {
+    uint64_t limit = f->direction == FROM_CLIENT ? s->route->assemble_limit : s->route->answer_limit;
+    switch (assembler_add(&t->assembler, f, limit)) {
     case ASSEMBLED_NOT_YET:
         return;
     case ASSEMBLED_WHOLE:
@@ -117,6 +118,6 @@ struct stage *transform_new(struct session *s, enum direction direction) {
     if (!t)
         return NULL;
     *t = (struct transform){.stage = {.type = &transform_type, .session = s}, .direction = direction,
-                            .set = chunk_set_ref(s->worker->chunks)};
+                            .set = chunk_set_ref(s->chunks)};
     return &t->stage;
 }

@@ -1,6 +1,6 @@
 /* What a placeholder can name: one row each, with its help. */
 #include <errno.h>
-#include <inttypes.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,8 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "protocol/json.h"
+#include "protocol/text.h"
 #include "template/segment.h"
 
 /* -- time ---------------------------------------------------------------------------------------------------------- */
@@ -42,43 +44,43 @@ static int64_t time_of(const struct call *call) {
     return clock_wall_us() + call->offset_us;
 }
 
-static bool render_now(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_now(const struct call *call, const struct template_context *ctx, struct buf *out) {
     (void)ctx;
     char text[CLOCK_RFC3339_LEN];
     buf_puts(out, clock_rfc3339(time_of(call), text));
-    return true;
+    return FORM_PLAIN;
 }
 
-static bool render_date(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_date(const struct call *call, const struct template_context *ctx, struct buf *out) {
     (void)ctx;
     char text[CLOCK_RFC3339_LEN];
     buf_append(out, clock_rfc3339(time_of(call), text), strlen("2024-01-15"));
-    return true;
+    return FORM_PLAIN;
 }
 
-static bool render_time(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_time(const struct call *call, const struct template_context *ctx, struct buf *out) {
     (void)ctx;
     char text[CLOCK_RFC3339_LEN];
     buf_append(out, clock_rfc3339(time_of(call), text) + strlen("2024-01-15T"), strlen("10:30:00"));
-    return true;
+    return FORM_PLAIN;
 }
 
-static bool render_timestamp(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_timestamp(const struct call *call, const struct template_context *ctx, struct buf *out) {
     (void)ctx;
     int64_t us = time_of(call);
-    buf_printf(out, "%" PRId64, us / SECOND_US - (us % SECOND_US < 0));
-    return true;
+    json_write_integer(out, us / SECOND_US - (us % SECOND_US < 0));
+    return FORM_JSON;
 }
 
 /* -- chance -------------------------------------------------------------------------------------------------------- */
 
-static bool render_uuid(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_uuid(const struct call *call, const struct template_context *ctx, struct buf *out) {
     (void)call;
     char text[RNG_UUID_LEN];
     if (!ctx->rng)
-        return false;
+        return FORM_MISSING;
     buf_puts(out, rng_uuid(ctx->rng, text));
-    return true;
+    return FORM_PLAIN;
 }
 
 static int parse_int(const char *s, int64_t *out, struct err *err) {
@@ -116,11 +118,11 @@ static int prepare_random_int(struct call *call, struct err *err) {
     return check_range(call, bounds[0] <= bounds[1], err);
 }
 
-static bool render_random_int(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_random_int(const struct call *call, const struct template_context *ctx, struct buf *out) {
     if (!ctx->rng)
-        return false;
-    buf_printf(out, "%" PRId64, rng_range(ctx->rng, call->integer.low, call->integer.high));
-    return true;
+        return FORM_MISSING;
+    json_write_integer(out, rng_range(ctx->rng, call->integer.low, call->integer.high));
+    return FORM_JSON;
 }
 
 #define DECIMALS_MAX 17
@@ -151,58 +153,66 @@ static int prepare_random_float(struct call *call, struct err *err) {
 }
 
 /* Always with a decimal point, so that a reader of JSON takes it for a float each time. */
-static bool render_random_float(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_random_float(const struct call *call, const struct template_context *ctx, struct buf *out) {
     if (!ctx->rng)
-        return false;
+        return FORM_MISSING;
     double low = call->number.low, high = call->number.high;
     double value = low + (high - low) * rng_unit(ctx->rng);
-    size_t before = out->len;
-    buf_printf(out, "%.*f", call->number.decimals, value);
-    if (out->failed)
-        return true;
-    while (out->len - before > 2 && out->data[out->len - 1] == '0' && out->data[out->len - 2] != '.')
-        out->len--;
-    return true;
+    char text[DBL_MAX_10_EXP + DECIMALS_MAX + 4]; /* 4: a first digit, sign, point, NUL */
+    int len = snprintf(text, sizeof text, "%.*f", call->number.decimals, value);
+    while (len > 2 && text[len - 1] == '0' && text[len - 2] != '.')
+        len--;
+    return value_put(out, FORM_JSON, text, (size_t)len);
 }
 
 /* -- the connection ------------------------------------------------------------------------------------------------ */
 
-static bool put_string(struct buf *out, const char *s) {
-    if (s)
-        buf_puts(out, s);
-    return s != NULL;
+static enum form put_string(struct buf *out, const char *s) {
+    if (!s)
+        return FORM_MISSING;
+    buf_puts(out, s);
+    return FORM_TEXT;
 }
 
-static bool render_connection_id(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_connection_id(const struct call *call, const struct template_context *ctx, struct buf *out) {
     (void)call;
-    return ctx->connection && put_string(out, ctx->connection->id);
+    return put_string(out, ctx->connection ? ctx->connection->id : NULL);
 }
 
-static bool render_connection_number(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_connection_number(const struct call *call, const struct template_context *ctx,
+                                          struct buf *out) {
     (void)call;
-    if (ctx->connection)
-        buf_printf(out, "%" PRIu64, ctx->connection->number);
-    return ctx->connection != NULL;
+    if (!ctx->connection)
+        return FORM_MISSING;
+    text_u64(out, ctx->connection->number);
+    return FORM_JSON;
 }
 
-static bool render_connection_path(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_connection_path(const struct call *call, const struct template_context *ctx, struct buf *out) {
     (void)call;
-    return ctx->connection && put_string(out, ctx->connection->path);
+    return put_string(out, ctx->connection ? ctx->connection->path : NULL);
 }
 
-static bool render_remote_addr(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_remote_addr(const struct call *call, const struct template_context *ctx, struct buf *out) {
     (void)call;
-    return ctx->connection && put_string(out, ctx->connection->remote_addr);
+    return put_string(out, ctx->connection ? ctx->connection->remote_addr : NULL);
 }
 
-static bool render_connection_count(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_connection_count(const struct call *call, const struct template_context *ctx, struct buf *out) {
     (void)call;
-    buf_printf(out, "%" PRIu64, ctx->connection_count);
-    return true;
+    text_u64(out, ctx->connection_count);
+    return FORM_JSON;
 }
 
-static bool render_header(const struct call *call, const struct template_context *ctx, struct buf *out) {
-    return ctx->connection && put_string(out, headers_get(&ctx->connection->headers, call->suffix));
+/* Never less than what this gateway counts itself: what the others last said is a moment old. */
+static enum form render_cluster_count(const struct call *call, const struct template_context *ctx, struct buf *out) {
+    (void)call;
+    text_u64(out, MAX(ctx->cluster_connection_count, ctx->connection_count));
+    return FORM_JSON;
+}
+
+static enum form render_header(const struct call *call, const struct template_context *ctx, struct buf *out) {
+    return put_string(out, ctx->connection ? headers_get(&ctx->connection->headers, call->suffix) : NULL);
 }
 
 static int hex_value(char c) {
@@ -230,7 +240,7 @@ static bool query_name_is(const char *s, const char *end, const char *name) {
     return s == end && !*name;
 }
 
-static bool render_query(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_query(const struct call *call, const struct template_context *ctx, struct buf *out) {
     const char *s = ctx->connection ? ctx->connection->query : NULL;
     while (s) {
         const char *end = s + strcspn(s, "&");
@@ -238,83 +248,70 @@ static bool render_query(const struct call *call, const struct template_context 
         if (query_name_is(s, equals ? equals : end, call->suffix)) {
             for (s = equals ? equals + 1 : end; s < end;)
                 buf_putc(out, next_query_byte(&s, end));
-            return true;
+            return FORM_TEXT;
         }
         s = *end ? end + 1 : NULL;
     }
-    return false;
+    return FORM_MISSING;
 }
 
 /* Read each time: the environment does not change while we run, and secrets are not copied about. */
-static bool render_env(const struct call *call, const struct template_context *ctx, struct buf *out) {
+static enum form render_env(const struct call *call, const struct template_context *ctx, struct buf *out) {
     (void)ctx;
     return put_string(out, getenv(call->suffix));
 }
 
 /* -- the table ----------------------------------------------------------------------------------------------------- */
 
-/* X(name, arguments, how the name is matched, most arguments, prepare, render, help) */
+/* X(name, arguments, how the name is matched, most arguments, prepare, render, root, help) */
 #define FUNCTIONS(X)                                                                                                   \
-    X("now", "[+1h|-30m|+90s|+2d]", TIME, 0, prepare_time, render_now,                                                 \
-      "The time in UTC as RFC 3339 with milliseconds, moved by an offset: {{now+1h}}.")                                \
-    X("date", "[+1d]", TIME, 0, prepare_time, render_date, "The date in UTC, YYYY-MM-DD; takes an offset as now does.") \
-    X("time", "[+1h]", TIME, 0, prepare_time, render_time, "The time of day in UTC, HH:MM:SS; takes an offset.")       \
-    X("timestamp", "[+1h]", TIME, 0, prepare_time, render_timestamp, "Seconds since 1970-01-01 UTC; takes an offset.") \
-    X("uuid", "", EXACT, 0, NULL, render_uuid, "A random UUID (version 4).")                                           \
-    X("random_int", "LOW HIGH", EXACT, 2, prepare_random_int, render_random_int,                                       \
+    X("message", "[.PATH]", PATH, 0, prepare_path, render_path, TEMPLATE_MESSAGE,                                      \
+      "The message that is answered, or what a path names in it: `{{message.user.id}}`, `{{message.items.0}}`, "       \
+      "`{{message.\"odd name\"}}`. Of a text that is not JSON: `message.text`.")                                       \
+    X("params", "[.PATH]", PATH, 0, prepare_path, render_path, TEMPLATE_PARAMS,                                        \
+      "The params of the JSON-RPC request that is answered, or what a path names in them.")                            \
+    X("state", "[.PATH]", PATH, 0, prepare_path, render_path, TEMPLATE_STATE,                                          \
+      "The connection's state, or what a path names in it.")                                                           \
+    X("now", "[+1h|-30m|+90s|+2d]", TIME, 0, prepare_time, render_now, 0,                                              \
+      "The time in UTC as RFC 3339 with milliseconds, moved by an offset: `{{now+1h}}`.")                              \
+    X("date", "[+1d]", TIME, 0, prepare_time, render_date, 0,                                                          \
+      "The date in UTC, YYYY-MM-DD; takes an offset as `now` does.")                                                   \
+    X("time", "[+1h]", TIME, 0, prepare_time, render_time, 0,                                                          \
+      "The time of day in UTC, HH:MM:SS; takes an offset.")                                                            \
+    X("timestamp", "[+1h]", TIME, 0, prepare_time, render_timestamp, 0,                                                \
+      "Seconds since 1970-01-01 UTC, a number; takes an offset.")                                                      \
+    X("uuid", "", EXACT, 0, NULL, render_uuid, 0, "A random UUID (version 4).")                                        \
+    X("random_int", " [LOW HIGH]", EXACT, 2, prepare_random_int, render_random_int, 0,                                 \
       "A whole number from LOW to HIGH, both included; 0 to 1000000 when none are given.")                             \
-    X("randInt", "LOW HIGH", EXACT, 2, prepare_random_int, render_random_int, "The same as random_int.")               \
-    X("rand.int", "LOW HIGH", EXACT, 2, prepare_random_int, render_random_int, "The same as random_int.")              \
-    X("random_float", "LOW HIGH", EXACT, 2, prepare_random_float, render_random_float,                                 \
+    X("randInt", " [LOW HIGH]", EXACT, 2, prepare_random_int, render_random_int, 0, "The same as `random_int`.")       \
+    X("rand.int", " [LOW HIGH]", EXACT, 2, prepare_random_int, render_random_int, 0, "The same as `random_int`.")      \
+    X("random_float", " [LOW HIGH]", EXACT, 2, prepare_random_float, render_random_float, 0,                           \
       "A number from LOW to HIGH in steps of about a millionth of the range; 0 to 1 when none are given.")             \
-    X("rand.float", "LOW HIGH", EXACT, 2, prepare_random_float, render_random_float, "The same as random_float.")      \
-    X("connection.id", "", EXACT, 0, NULL, render_connection_id, "The client's connection: conn-1, conn-2, …")         \
-    X("connection.number", "", EXACT, 0, NULL, render_connection_number, "The number in connection.id.")               \
-    X("connection.path", "", EXACT, 0, NULL, render_connection_path, "The path that the client asked for.")            \
-    X("connection.remote_addr", "", EXACT, 0, NULL, render_remote_addr, "The client's address and port.")              \
-    X("connection_count", "", EXACT, 0, NULL, render_connection_count, "Open connections on the gateway.")             \
-    X("env.", "NAME", PREFIX, 0, NULL, render_env, "An environment variable: {{env.API_TOKEN}}.")                      \
-    X("header.", "NAME", PREFIX, 0, NULL, render_header,                                                               \
-      "A header field of the client's request (the first of that name): {{header.user-agent}}.")                       \
-    X("query.", "NAME", PREFIX, 0, NULL, render_query, "A query parameter of the client's request, decoded.")
+    X("rand.float", " [LOW HIGH]", EXACT, 2, prepare_random_float, render_random_float, 0,                             \
+      "The same as `random_float`.")                                                                                   \
+    X("faker.", "NAME", PREFIX, 0, prepare_faker, render_faker, 0,                                                     \
+      "A made-up value of the list below: `{{faker.name}}`.")                                                          \
+    X("connection.id", "", EXACT, 0, NULL, render_connection_id, 0, "The client's connection: `conn-1`, `conn-2`, …")  \
+    X("connection.number", "", EXACT, 0, NULL, render_connection_number, 0, "The number in `connection.id`.")          \
+    X("connection.path", "", EXACT, 0, NULL, render_connection_path, 0, "The path that the client asked for.")         \
+    X("connection.remote_addr", "", EXACT, 0, NULL, render_remote_addr, 0, "The client's address and port.")           \
+    X("connection_count", "", EXACT, 0, NULL, render_connection_count, 0, "Open connections on the gateway, a number.")\
+    X("connection_count.cluster", "", EXACT, 0, NULL, render_cluster_count, 0,                                         \
+      "Open connections on all gateways that share a Redis; without one the same as `connection_count`.")              \
+    X("env.", "NAME", PREFIX, 0, NULL, render_env, 0, "An environment variable: `{{env.API_TOKEN}}`.")                 \
+    X("header.", "NAME", PREFIX, 0, NULL, render_header, 0,                                                            \
+      "A header field of the client's request (the first of that name): `{{header.user-agent}}`.")                     \
+    X("query.", "NAME", PREFIX, 0, NULL, render_query, 0, "A query parameter of the client's request, decoded.")
 
 const struct function functions[] = {
-#define X(name, arguments, match, max, prepare, render, help) {name, NAME_##match, max, prepare, render},
+#define X(name, arguments, match, max, prepare, render, root, help) {name, NAME_##match, max, prepare, render, root},
     FUNCTIONS(X)
 #undef X
 };
 const size_t function_count = ARRAY_LEN(functions);
 
 const struct template_function_info template_functions[] = {
-#define X(name, arguments, match, max, prepare, render, help) {name, arguments, help},
+#define X(name, arguments, match, max, prepare, render, root, help) {name, arguments, help},
     FUNCTIONS(X)
 #undef X
     {NULL, NULL, NULL}};
-
-/* -- filters ------------------------------------------------------------------------------------------------------- */
-
-static void apply_default(const struct filter_call *call, bool missing, struct buf *out, size_t from) {
-    if (missing || out->len == from)
-        buf_puts(out, call->argument);
-}
-
-static void apply_upper(const struct filter_call *call, bool missing, struct buf *out, size_t from) {
-    (void)call, (void)missing;
-    for (size_t i = from; i < out->len; i++)
-        if (out->data[i] >= 'a' && out->data[i] <= 'z')
-            out->data[i] = (uint8_t)(out->data[i] - 'a' + 'A');
-}
-
-static void apply_lower(const struct filter_call *call, bool missing, struct buf *out, size_t from) {
-    (void)call, (void)missing;
-    for (size_t i = from; i < out->len; i++)
-        if (out->data[i] >= 'A' && out->data[i] <= 'Z')
-            out->data[i] = (uint8_t)(out->data[i] - 'A' + 'a');
-}
-
-const struct filter filters[] = {
-    {"default", true, apply_default}, /* X instead of a value that is missing or empty */
-    {"upper", false, apply_upper},    /* ASCII letters */
-    {"lower", false, apply_lower},
-};
-const size_t filter_count = ARRAY_LEN(filters);

@@ -10,6 +10,8 @@
 struct parser {
     const char *text, *p;
     struct template *out;
+    unsigned roots; /* that may be named */
+    enum place place;
     struct err *err;
 };
 
@@ -54,6 +56,21 @@ static void skip_space(struct parser *p) {
         p->p++;
 }
 
+/* Behind the quote that closes the one at `open`, or NULL and an error. */
+static const char *skip_quoted(struct parser *p, const char *open) {
+    const char *end = strchr(open + 1, *open);
+    if (end)
+        return end + 1;
+    err_set(p->err, MF_EINVAL, "quote without its end");
+    fail_at(p, open);
+    return NULL;
+}
+
+static void skip_bare(struct parser *p) {
+    while (!at_end(p->p) && !strchr(" \t\r\n|\"'", *p->p))
+        p->p++;
+}
+
 /* The next word up to a space, '|' or "}}", or what stands between quotes. */
 static int next_word(struct parser *p, struct word *w) {
     skip_space(p);
@@ -62,18 +79,30 @@ static int next_word(struct parser *p, struct word *w) {
     if (at_end(begin) || *begin == '|')
         return MF_OK;
     if (*begin == '"' || *begin == '\'') {
-        const char *end = strchr(begin + 1, *begin);
-        if (!end) {
-            err_set(p->err, MF_EINVAL, "quote without its end");
-            return fail_at(p, begin);
-        }
-        *w = (struct word){begin + 1, (size_t)(end - begin) - 1, true};
-        p->p = end + 1;
+        const char *end = skip_quoted(p, begin);
+        if (!end)
+            return MF_EINVAL;
+        *w = (struct word){begin + 1, (size_t)(end - begin) - 2, true};
+        p->p = end;
         return MF_OK;
     }
-    while (!at_end(p->p) && !strchr(" \t\r\n|\"'", *p->p))
-        p->p++;
+    skip_bare(p);
     *w = (struct word){begin, (size_t)(p->p - begin), false};
+    return MF_OK;
+}
+
+/* A placeholder's name: a word, in which what follows a '.' may stand in quotes. */
+static int next_name(struct parser *p, struct word *w) {
+    int rc = next_word(p, w);
+    if (rc < 0 || !w->s || w->quoted)
+        return rc;
+    while ((*p->p == '"' || *p->p == '\'') && p->p[-1] == '.') {
+        p->p = skip_quoted(p, p->p);
+        if (!p->p)
+            return MF_EINVAL;
+        skip_bare(p);
+    }
+    w->len = (size_t)(p->p - w->s);
     return MF_OK;
 }
 
@@ -88,27 +117,43 @@ static bool matches(const struct function *f, const char *name) {
         return name[len] != '\0';
     case NAME_TIME:
         return name[len] == '\0' || name[len] == '+' || name[len] == '-';
+    case NAME_PATH:
+        return name[len] == '\0' || name[len] == '.';
     case NAME_EXACT:
         return name[len] == '\0';
     }
     return false;
 }
 
-/* Cuts name behind its first '.', so that "evn.HOME" is compared with "env.". */
-static void cut_after_dot(const char *name, char *head, size_t size) {
-    size_t len = strcspn(name, ".");
-    len = MIN(name[len] ? len + 1 : len, size - 1);
-    memcpy(head, name, len);
-    head[len] = '\0';
+static bool is_allowed(const struct parser *p, const struct function *f) {
+    return !f->root || (p->roots & f->root);
+}
+
+/* What of a name is compared with names that match in this way: of "evn.HOME" "evn." with "env.", of "mesage.id"
+ * "mesage" with "message". */
+static size_t compared_length(const char *name, enum name_match match) {
+    size_t dot = strcspn(name, ".");
+    if (match == NAME_PATH)
+        return dot;
+    return match == NAME_PREFIX && name[dot] ? dot + 1 : strlen(name);
 }
 
 static int unknown_name(struct parser *p, const char *at, const char *name) {
-    char head[64];
-    cut_after_dot(name, head, sizeof head);
-    struct near whole = near_to(name), prefix = near_to(head);
-    for (size_t i = 0; i < function_count; i++)
-        near_try(functions[i].match == NAME_PREFIX ? &prefix : &whole, functions[i].name);
-    const char *best = whole.distance <= prefix.distance ? whole.best : prefix.best;
+    const char *best = NULL;
+    size_t distance = SIZE_MAX;
+    for (size_t i = 0; i < function_count; i++) {
+        char head[64];
+        size_t len = MIN(compared_length(name, functions[i].match), sizeof head - 1);
+        memcpy(head, name, len);
+        head[len] = '\0';
+        struct near near = near_to(head);
+        if (is_allowed(p, &functions[i]))
+            near_try(&near, functions[i].name);
+        if (near.best && near.distance < distance) {
+            best = near.best;
+            distance = near.distance;
+        }
+    }
     if (best)
         err_set(p->err, MF_EINVAL, "unknown placeholder \"{{%.100s}}\"; did you mean \"%s\"?", name, best);
     else
@@ -133,8 +178,7 @@ static int unknown_filter(struct parser *p, const struct word *w) {
 
 /* -- compiling ----------------------------------------------------------------------------------------------------- */
 
-static struct segment *add_segment(struct parser *p) {
-    struct template *t = p->out;
+struct segment *template_add_segment(struct template *t) {
     if (t->count == t->cap) {
         size_t cap = t->cap ? t->cap * 2 : 4;
         struct segment *grown = realloc(t->segments, cap * sizeof *grown);
@@ -150,20 +194,48 @@ static struct segment *add_segment(struct parser *p) {
 static int add_literal(struct parser *p, const char *s, size_t len) {
     if (len == 0)
         return MF_OK;
-    struct segment *segment = add_segment(p);
+    struct segment *segment = template_add_segment(p->out);
     if (!segment || !(segment->literal = strndup(s, len)))
         return no_memory(p);
     segment->literal_len = len;
     return MF_OK;
 }
 
+static int refuse_root(struct parser *p, const char *at, unsigned root) {
+    if (root == TEMPLATE_MESSAGE)
+        err_set(p->err, MF_EINVAL, "{{message}} can be used only in what answers a message; here there is none");
+    else if (root == TEMPLATE_PARAMS)
+        err_set(p->err, MF_EINVAL, "{{params}} can be used only in the responses of a jsonrpc handler's methods");
+    else
+        err_set(p->err, MF_EINVAL, "{{state}} can be used only in what a mock sends to one connection");
+    return fail_at(p, at);
+}
+
+/* header."X-User": the quotes go. Those of a path are its own. */
+static int unquote_suffix(struct parser *p, struct call *call, const char *at) {
+    char *s = call->suffix;
+    if (call->function->match != NAME_PREFIX || (*s != '"' && *s != '\''))
+        return MF_OK;
+    char *end = strchr(s + 1, *s);
+    if (!end || end[1]) {
+        err_set(p->err, MF_EINVAL, "\"%.100s\": nothing may follow the name in quotes", call->name);
+        return fail_at(p, at);
+    }
+    *end = '\0';
+    memmove(s, s + 1, (size_t)(end - s));
+    return MF_OK;
+}
+
 static int find_function(struct parser *p, struct call *call, const char *at) {
-    for (size_t i = 0; i < function_count; i++)
-        if (matches(&functions[i], call->name)) {
-            call->function = &functions[i];
-            call->suffix = call->name + strlen(functions[i].name);
-            return MF_OK;
-        }
+    for (size_t i = 0; i < function_count; i++) {
+        if (!matches(&functions[i], call->name))
+            continue;
+        if (!is_allowed(p, &functions[i]))
+            return refuse_root(p, at, functions[i].root);
+        call->function = &functions[i];
+        call->suffix = call->name + strlen(functions[i].name);
+        return unquote_suffix(p, call, at);
+    }
     return unknown_name(p, at, call->name);
 }
 
@@ -182,6 +254,20 @@ static int parse_arguments(struct parser *p, struct call *call) {
             return no_memory(p);
         call->arguments[call->argument_count++] = argument;
     }
+}
+
+static int add_filter(struct parser *p, struct call *call, const struct filter *filter, const struct word *argument) {
+    struct filter_call *grown = realloc(call->filters, (call->filter_count + 1) * sizeof *grown);
+    if (!grown)
+        return no_memory(p);
+    call->filters = grown;
+    struct filter_call *f = &grown[call->filter_count];
+    *f = (struct filter_call){.filter = filter, .argument_len = argument->len, .quoted = argument->quoted};
+    if (argument->s && !(f->argument = strndup(argument->s, argument->len)))
+        return no_memory(p);
+    call->filter_count++;
+    int rc = filter->prepare ? filter->prepare(f, p->err) : MF_OK;
+    return rc == MF_EINVAL && argument->s ? fail_at(p, argument->s) : rc;
 }
 
 /* One filter; p->p is behind its '|'. */
@@ -203,20 +289,11 @@ static int parse_filter(struct parser *p, struct call *call) {
     rc = next_word(p, &argument);
     if (rc < 0)
         return rc;
-    if (!argument.s != !filter->takes_argument) {
-        err_set(p->err, MF_EINVAL, "filter \"%s\" takes %s", filter->name,
-                filter->takes_argument ? "one argument" : "no argument");
+    if (argument.s ? filter->takes == ARGUMENT_NONE : filter->takes == ARGUMENT_ONE) {
+        err_set(p->err, MF_EINVAL, "filter \"%s\" takes %s", filter->name, argument.s ? "no argument" : "one argument");
         return fail_at(p, argument.s ? argument.s : p->p);
     }
-    struct filter_call *grown = realloc(call->filters, (call->filter_count + 1) * sizeof *grown);
-    if (!grown)
-        return no_memory(p);
-    call->filters = grown;
-    grown[call->filter_count] = (struct filter_call){filter, argument.s ? strndup(argument.s, argument.len) : NULL};
-    if (argument.s && !grown[call->filter_count].argument)
-        return no_memory(p);
-    call->filter_count++;
-    return MF_OK;
+    return add_filter(p, call, filter, &argument);
 }
 
 /* "}}", or an error that says what stands in its place. */
@@ -235,18 +312,22 @@ static int parse_closing(struct parser *p, const char *open) {
 }
 
 static int parse_call(struct parser *p, const struct word *name, const char *open) {
-    struct segment *segment = add_segment(p);
+    struct segment *segment = template_add_segment(p->out);
     if (!segment)
         return no_memory(p);
     struct call *call = &segment->call;
+    call->place = p->place;
     call->name = strndup(name->s, name->len);
     if (!call->name)
         return no_memory(p);
     int rc = find_function(p, call, name->s);
     if (rc == MF_OK)
         rc = parse_arguments(p, call);
-    if (rc == MF_OK && call->function->prepare && call->function->prepare(call, p->err) < 0)
-        rc = fail_at(p, name->s);
+    if (rc == MF_OK && call->function->prepare) {
+        rc = call->function->prepare(call, p->err);
+        if (rc == MF_EINVAL)
+            fail_at(p, name->s);
+    }
     for (skip_space(p); rc == MF_OK && *p->p == '|'; skip_space(p)) {
         p->p++;
         rc = parse_filter(p, call);
@@ -263,7 +344,7 @@ static int parse_placeholder(struct parser *p) {
         return fail_at(p, open);
     }
     struct word name;
-    int rc = next_word(p, &name);
+    int rc = next_name(p, &name);
     if (rc < 0)
         return rc;
     if (!name.s) {
@@ -276,10 +357,10 @@ static int parse_placeholder(struct parser *p) {
     return rc < 0 ? rc : parse_closing(p, open);
 }
 
-int template_compile(const char *text, struct template **out, struct err *err) {
+static int compile(const char *text, unsigned roots, enum place place, struct template **out, struct err *err) {
     *out = NULL;
     struct template *t = calloc(1, sizeof *t);
-    struct parser p = {.text = text, .p = text, .out = t, .err = err};
+    struct parser p = {.text = text, .p = text, .out = t, .roots = roots, .place = place, .err = err};
     if (!t)
         return no_memory(&p);
     int rc = MF_OK;
@@ -299,23 +380,38 @@ int template_compile(const char *text, struct template **out, struct err *err) {
     return MF_OK;
 }
 
+int template_compile(const char *text, struct template **out, struct err *err) {
+    return compile(text, 0, PLACE_RAW, out, err);
+}
+
+int template_compile_roots(const char *text, unsigned roots, struct template **out, struct err *err) {
+    return compile(text, roots, PLACE_TEXT, out, err);
+}
+
 static void call_fini(struct call *call) {
     free(call->name);
     for (unsigned i = 0; i < call->argument_count; i++)
         free(call->arguments[i]);
+    for (size_t i = 0; i < call->path_count; i++)
+        free(call->path[i]);
+    free(call->path);
     for (size_t i = 0; i < call->filter_count; i++)
         free(call->filters[i].argument);
     free(call->filters);
 }
 
-void template_free(struct template *t) {
-    if (!t)
-        return;
+void template_fini(struct template *t) {
     for (size_t i = 0; i < t->count; i++) {
         free(t->segments[i].literal);
         call_fini(&t->segments[i].call);
     }
     free(t->segments);
+    *t = (struct template){0};
+}
+
+void template_free(struct template *t) {
+    if (t)
+        template_fini(t);
     free(t);
 }
 
@@ -333,33 +429,4 @@ bool template_uses(const struct template *t, const char *prefix) {
         if (!t->segments[i].literal && !strncmp(t->segments[i].call.name, prefix, strlen(prefix)))
             return true;
     return false;
-}
-
-/* Headers, query and path are the client's: they must not lead out of a directory. */
-static void make_file_name(const struct call *call, struct buf *out, size_t from) {
-    if (strncmp(call->name, "header.", 7) != 0 && strncmp(call->name, "query.", 6) != 0 &&
-        strcmp(call->name, "connection.path") != 0)
-        return;
-    for (size_t i = from; i < out->len; i++)
-        if (out->data[i] == '/' || out->data[i] < 0x20 || out->data[i] == 0x7f || (i == from && out->data[i] == '.'))
-            out->data[i] = '_';
-}
-
-int template_render(const struct template *t, const struct template_context *ctx, struct buf *out) {
-    for (size_t i = 0; i < t->count; i++) {
-        const struct segment *s = &t->segments[i];
-        if (s->literal) {
-            buf_append(out, s->literal, s->literal_len);
-            continue;
-        }
-        size_t from = out->len;
-        bool missing = !s->call.function->render(&s->call, ctx, out);
-        for (size_t f = 0; f < s->call.filter_count; f++) {
-            s->call.filters[f].filter->apply(&s->call.filters[f], missing, out, from);
-            missing = missing && out->len == from;
-        }
-        if (ctx->file_name)
-            make_file_name(&s->call, out, from);
-    }
-    return out->failed ? MF_ENOMEM : MF_OK;
 }

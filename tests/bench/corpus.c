@@ -135,6 +135,25 @@ static void make_long(struct text *t, unsigned id) {
     }
 }
 
+static void make_call(struct text *t, unsigned id) {
+    put(t, "{\"jsonrpc\":\"2.0\",\"method\":\"user.get\",\"params\":{\"id\":%u,\"name\":\"%s\"},\"id\":%u}",
+        chance(99999), PICK(names), 10000 + id);
+}
+
+static const struct kind {
+    const char *name;
+    void (*make)(struct text *t, unsigned id);
+    size_t mean; /* about so many bytes */
+} kinds[] = {{"json67", make_short, 67}, {"json290", make_long, 290}, {"calls", make_call, 85}};
+
+static const struct kind *find_kind(const char *name) {
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (!strcmp(kinds[i].name, name))
+            return &kinds[i];
+    fprintf(stderr, "load: no corpus '%s': json67, json290, calls\n", name);
+    exit(2);
+}
+
 size_t corpus_header(uint8_t *to, unsigned opcode, uint64_t length, const uint8_t key[4]) {
     size_t used = 2;
     to[0] = (uint8_t)(0x80 | opcode);
@@ -165,14 +184,10 @@ static void append(struct corpus *c, const uint8_t *payload, size_t length) {
     c->plain_at[c->count] = plain + length;
 }
 
-void corpus_make(struct corpus *c, const char *kind, size_t size) {
-    bool is_short = kind && !strcmp(kind, "json67"), is_long = kind && !strcmp(kind, "json290");
-    if (kind && !is_short && !is_long) {
-        fprintf(stderr, "load: no corpus '%s': json67, json290\n", kind);
-        exit(2);
-    }
+void corpus_make(struct corpus *c, const char *name, size_t size) {
+    const struct kind *kind = name ? find_kind(name) : NULL;
     size_t largest = kind ? MESSAGE_MAX : size;
-    size_t count = CORPUS_BYTES / (is_short ? 67 : is_long ? 290 : size + 8);
+    size_t count = CORPUS_BYTES / (kind ? kind->mean : size + 8);
     count = count < 4 ? 4 : count > 16384 ? 16384 : count;
     *c = (struct corpus){.frames = need(malloc(count * (largest + 14))),
                          .plain = need(malloc(count * largest + 1)),
@@ -182,7 +197,7 @@ void corpus_make(struct corpus *c, const char *kind, size_t size) {
     while (c->count < count) {
         if (kind) {
             struct text t = {.length = 0};
-            (is_short ? make_short : make_long)(&t, (unsigned)c->count);
+            kind->make(&t, (unsigned)c->count);
             append(c, (const uint8_t *)t.data, t.length);
         } else {
             for (size_t i = 0; i < size; i++)

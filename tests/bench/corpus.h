@@ -15,9 +15,9 @@ struct corpus {
     double mean;      /* payload bytes a message */
 };
 
-/* kind: "json67" or "json290", realistic JSON of about that length on average, no two alike; NULL: size bytes of text
- * without structure. Repeatable. Exits when there is no memory or no such kind. */
-void corpus_make(struct corpus *c, const char *kind, size_t size);
+/* name: "json67" or "json290", realistic JSON of about that length on average, no two alike; "calls": JSON-RPC requests;
+ * NULL: size bytes of text without structure. Repeatable. Exits when there is no memory or no such corpus. */
+void corpus_make(struct corpus *c, const char *name, size_t size);
 void corpus_free(struct corpus *c);
 
 /* Writes the header of a masked frame with FIN set; returns its length, at most 14. */

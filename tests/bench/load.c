@@ -34,6 +34,9 @@
 #define BURST 256
 /* One message in so many is compared byte by byte with what was sent. */
 #define SAMPLE 16
+/* So many connections come from one address of 127/8, which has ports for no more. */
+#define PER_SOURCE 25000u
+#define ROUNDS_MAX 1000
 
 struct client {
     int fd;
@@ -52,13 +55,13 @@ struct client {
 };
 
 static struct {
-    const char *host, *path, *corpus;
+    const char *host, *path, *corpus, *hello;
     uint16_t port;
-    unsigned clients, window;
+    unsigned clients, window, broadcasts;
     size_t size;
     double seconds, warmup, rate;
     uint64_t big;
-    bool tls, idle;
+    bool tls, idle, any;
 } options = {.host = "127.0.0.1", .path = "/", .clients = 64, .window = 1, .size = 64, .seconds = 2, .warmup = 0.5};
 
 static struct corpus corpus;
@@ -118,6 +121,35 @@ static ssize_t client_recv(struct client *c, uint8_t *data, size_t length) {
     return (ssize_t)have;
 }
 
+/* Sends a first message, and waits for its answer, which is one short frame. */
+static void say_hello(struct client *c) {
+    uint8_t frame[512];
+    static const uint8_t no_key[4]; /* a key of zeros masks nothing */
+    size_t length = strlen(options.hello), size = corpus_header(frame, 1, length, no_key);
+    memcpy(frame + size, options.hello, length);
+    size += length;
+    if (client_send(c, frame, size) != (ssize_t)size)
+        die("send: %s", strerror(errno));
+    for (size_t have = 0; have < 2 || have < 2u + (frame[1] & 127u);) {
+        ssize_t got = client_recv(c, frame + have, have < 2 ? 2 - have : 2u + (frame[1] & 127u) - have);
+        if (got <= 0)
+            die("answer to the first message: %s", got == 0 ? "closed" : strerror(errno));
+        have += (size_t)got;
+    }
+    if ((frame[0] & 15) > 2 || frame[1] > 125)
+        die("the answer to the first message is no short message");
+}
+
+/* The kernel chooses the port when it knows the destination: two sources may have the same. */
+static void bind_source(const struct client *c) {
+    unsigned source = (unsigned)(c - clients) / PER_SOURCE;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + source)};
+    int one = 1;
+    if (setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one) < 0 ||
+        bind(c->fd, (struct sockaddr *)&address, sizeof address) < 0)
+        die("bind to 127.0.0.%u: %s", 2 + source, strerror(errno));
+}
+
 /* Connects and does the opening handshake, waiting for each step. */
 static void client_open(struct client *c) {
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -126,6 +158,8 @@ static void client_open(struct client *c) {
     int one = 1;
     (void)setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (options.clients > PER_SOURCE)
+        bind_source(c);
     if (c->fd < 0 || inet_pton(AF_INET, options.host, &address.sin_addr) != 1 ||
         connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0)
         die("connect to %s:%u: %s", options.host, options.port, strerror(errno));
@@ -153,6 +187,8 @@ static void client_open(struct client *c) {
     head[have] = '\0';
     if (strncmp(head, "HTTP/1.1 101", 12) != 0)
         die("refused: %.*s", (int)strcspn(head, "\r\n"), head);
+    if (options.hello)
+        say_hello(c);
 }
 
 static void set_nonblocking(int fd) {
@@ -207,7 +243,7 @@ static void client_pump(struct client *c) {
 
 static void message_done(struct client *c, uint64_t now) {
     size_t index = (c->first + c->received) % corpus.count;
-    size_t length = corpus.plain_at[index + 1] - corpus.plain_at[index];
+    size_t length = options.any ? c->message_have : corpus.plain_at[index + 1] - corpus.plain_at[index];
     if (c->message_have != length)
         die("message %" PRIu64 " came back with %zu bytes instead of %zu", c->received, c->message_have, length);
     if (measuring) {
@@ -265,7 +301,7 @@ static void client_read(struct client *c) {
         size_t length = (size_t)(end - data);
         length = c->payload_left < length ? (size_t)c->payload_left : length;
         bool control = c->header[0] & 8;
-        if (!control && c->received % SAMPLE == 0)
+        if (!control && !options.any && c->received % SAMPLE == 0)
             check_payload(c, data, length);
         if (!control)
             c->message_have += length;
@@ -318,23 +354,28 @@ static void pace(uint64_t elapsed_ns) {
     }
 }
 
+/* One turn of the loop. */
+static void turn(int wait_ms) {
+    struct epoll_event events[BURST];
+    int count = epoll_wait(epoll, events, BURST, wait_ms);
+    for (int i = 0; i < count; i++) {
+        struct client *c = events[i].data.ptr;
+        if (events[i].events & EPOLLOUT)
+            client_pump(c);
+        if (events[i].events & ~(uint32_t)EPOLLOUT) {
+            do
+                client_read(c);
+            while (c->ssl && SSL_pending(c->ssl) > 0);
+        }
+    }
+}
+
 /* Turns the loop until that time. */
 static void run_until(uint64_t begin, uint64_t end) {
     for (uint64_t now = now_ns(); now < end; now = now_ns()) {
-        struct epoll_event events[BURST];
         if (options.rate > 0)
             pace(now - begin);
-        int count = epoll_wait(epoll, events, BURST, options.rate > 0 ? 1 : 100);
-        for (int i = 0; i < count; i++) {
-            struct client *c = events[i].data.ptr;
-            if (events[i].events & EPOLLOUT)
-                client_pump(c);
-            if (events[i].events & ~(uint32_t)EPOLLOUT) {
-                do
-                    client_read(c);
-                while (c->ssl && SSL_pending(c->ssl) > 0);
-            }
-        }
+        turn(options.rate > 0 ? 1 : 100);
     }
 }
 
@@ -360,14 +401,57 @@ static void run_load(void) {
            (double)histogram_at(&latencies, 0.99) / 1e3, (double)latencies.max / 1e3);
 }
 
+static void wait_for_end_of_input(void) {
+    char byte;
+    while (read(STDIN_FILENO, &byte, 1) > 0)
+        ;
+}
+
 /* Holds connections that say nothing, until standard input ends. */
 static void run_idle(void) {
     open_all();
     say("start");
-    char byte;
-    while (read(STDIN_FILENO, &byte, 1) > 0)
-        ;
+    wait_for_end_of_input();
     printf("{\"connections\": %u}\n", options.clients);
+}
+
+static int compare_times(const void *a, const void *b) {
+    uint64_t one = *(const uint64_t *)a, other = *(const uint64_t *)b;
+    return (one > other) - (one < other);
+}
+
+/* The first client sends, and all get it; returns how long it takes to the last of them. */
+static uint64_t broadcast(void) {
+    uint64_t start = now_ns(), wanted = messages + options.clients;
+    clients->allowed++;
+    client_pump(clients);
+    while (messages < wanted) {
+        turn(1000);
+        if (now_ns() - start > 30000000000u)
+            die("%" PRIu64 " members have not heard of a broadcast within 30 s", wanted - messages);
+    }
+    return now_ns() - start;
+}
+
+/* One to warm up; the others once standard input ends, so that memory can be looked at before. */
+static void run_broadcasts(void) {
+    static uint64_t times[ROUNDS_MAX];
+    corpus_make(&corpus, options.corpus, options.size);
+    options.any = true;
+    options.rate = 1; /* what comes back allows nothing */
+    open_all();
+    start_all();
+    measuring = true;
+    (void)broadcast();
+    say("start");
+    wait_for_end_of_input();
+    messages = payload_bytes = 0;
+    for (unsigned i = 0; i < options.broadcasts; i++)
+        times[i] = broadcast();
+    qsort(times, options.broadcasts, sizeof times[0], compare_times);
+    printf("{\"members\": %u, \"messages\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"p50_us\": %.1f, \"max_us\": %.1f}\n",
+           options.clients, messages, payload_bytes, (double)times[options.broadcasts / 2] / 1e3,
+           (double)times[options.broadcasts - 1] / 1e3);
 }
 
 /* One message of options.big bytes in one frame, there and back; the answer may come in any fragments. */
@@ -434,6 +518,9 @@ static const struct option long_options[] = {
     {"big", required_argument, NULL, 'b'},
     {"tls", no_argument, NULL, 'T'},
     {"idle", no_argument, NULL, 'i'},
+    {"any", no_argument, NULL, 'a'},
+    {"hello", required_argument, NULL, 'o'},
+    {"broadcasts", required_argument, NULL, 'm'},
     {NULL, 0, NULL, 0},
 };
 
@@ -444,11 +531,14 @@ static _Noreturn void usage(void) {
           "  --clients N        64\n"
           "  --window N         messages in flight on each connection (1)\n"
           "  --size BYTES       of each message (64)\n"
-          "  --corpus NAME      instead of --size: json67 or json290\n"
+          "  --corpus NAME      instead of --size: json67, json290 or calls (JSON-RPC)\n"
           "  --seconds S        of measuring (2), after --warmup S (0.5)\n"
           "  --rate N           messages a second in all, one in flight; default: as fast as they come back\n"
           "  --tls              to the relay, unverified\n"
+          "  --any              answers are counted, one for each message, whatever they are\n"
+          "  --hello TEXT       each client's first message, answered with one short frame before anything else\n"
           "  --idle             open the connections and hold them until standard input ends\n"
+          "  --broadcasts N     of one client's messages, each of which comes to all of them\n"
           "  --big BYTES        one connection, one message\n",
           stderr);
     exit(2);
@@ -502,6 +592,17 @@ static void parse(int argc, char **argv) {
         case 'i':
             options.idle = true;
             break;
+        case 'a':
+            options.any = true;
+            break;
+        case 'o':
+            options.hello = optarg;
+            if (strlen(optarg) > 400)
+                die("that is a long greeting");
+            break;
+        case 'm':
+            options.broadcasts = (unsigned)number(optarg, 1, ROUNDS_MAX);
+            break;
         default:
             usage();
         }
@@ -526,6 +627,8 @@ int main(int argc, char **argv) {
         run_idle();
     else if (options.big)
         run_big();
+    else if (options.broadcasts)
+        run_broadcasts();
     else
         run_load();
     return 0;

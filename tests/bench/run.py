@@ -289,7 +289,101 @@ def group_compare(bench, table, wanted):
         with_relays(bench, [servers.MockforgeRecording, servers.Mitmdump, servers.NodeWs, servers.Mockttp], measure)
 
 
-GROUPS = [group_relay, group_record, group_tls, group_idle, group_big, group_stall, group_compare]
+def group_mock(bench, table, wanted):
+    """mock-echo mock-pattern mock-lua mock-jsonrpc"""
+    if wanted("mock-echo"):
+        with_relays(bench, [servers.MockEcho, servers.BareEcho], lambda relays: against(
+            bench, table, "mock-echo", "mock-echo", relays, ["--size", 64, "--window", 32], {"bare-echo": 1.5}))
+    if wanted("mock-pattern"):
+        for corpus in ("json67", "json290")[bench.options.quick:]:
+            with_relays(bench, [servers.MockEcho, servers.MockPattern],
+                        lambda relays, corpus=corpus: mock_pattern(bench, table, relays, corpus))
+    if wanted("mock-lua"):
+        with_relays(bench, [servers.MockLuaText, servers.MockLuaTable], lambda relays: mock_rates(
+            bench, table, "mock-lua", relays, ["--size", 64], 250000))
+    if wanted("mock-jsonrpc"):
+        with_relays(bench, [servers.MockJsonrpc], lambda relays: mock_rates(
+            bench, table, "mock-jsonrpc", relays, ["--corpus", "calls"], None))
+
+
+def mock_pattern(bench, table, relays, corpus):
+    samples = bench.alternate(relays, ["--corpus", corpus, "--window", 32, "--any"])
+    table.samples("mock-pattern", samples)
+    what = f"mock-pattern: CPU a message, above echo's, {corpus}"
+    if not samples.get("mock-echo") or not samples.get("mock-pattern"):
+        return table.skip("mock-pattern", what, bench.missing.get("mock-pattern") or bench.missing.get("mock-echo"))
+    table.add("mock-pattern", what, statistics.median(
+        ours["cpu_us"] - echo["cpu_us"] for ours, echo in zip(samples["mock-pattern"], samples["mock-echo"])), 4, "us")
+
+
+def mock_rates(bench, table, row, relays, arguments, target):
+    """Thousands of messages in a second of the worker's CPU time."""
+    samples = bench.alternate(relays, [*arguments, "--window", 32, "--any"])
+    table.samples(row, samples)
+    for name, list_ in samples.items():
+        what = f"{row}: a second of worker's CPU, {name}"
+        rate = statistics.median(1e3 / sample["worker_us"] for sample in list_)
+        if target:
+            table.add(row, what, rate, target / 1e3, "k/s", at_least=True)
+        else:
+            table.information(row, what, rate, "k/s")
+
+
+def group_mock_broadcast(bench, table, wanted):
+    """mock-broadcast"""
+    row = "mock-broadcast"
+    members = min(2000 if bench.options.quick else 10000, servers.MOCK_CONNECTIONS)
+    if not wanted(row):
+        return
+
+    def measure(relays):
+        if not relays:
+            return table.skip(row, f"{row}: {members} members", bench.missing["mock-room"])
+        relay = relays["mock-room"]
+        try:
+            load = Load(bench, relay, ["--clients", members, "--hello", relay.hello, "--corpus", "json290",
+                                       "--broadcasts", 20])
+            before = relay.process.resident_kib()
+            relay.process.forget_peak()
+            result = load.finish()
+        except Missing as reason:
+            return table.skip(row, f"{row}: {members} members", str(reason))
+        table.information(row, f"{row}: to the last of {members}, p50 of 20", result["p50_us"] / 1e3, "ms")
+        table.information(row, f"{row}: the same, slowest of 20", result["max_us"] / 1e3, "ms")
+        table.information(row, f"{row}: payload of one, to all of them", result["bytes"] / 20 / 1024, "KiB")
+        table.information(row, f"{row}: growth meanwhile", relay.process.peak_kib() - before, "KiB")
+    with_relays(bench, [servers.MockRoom], measure)
+
+
+def group_mock_idle(bench, table, wanted):
+    """mock-idle"""
+    row = "mock-idle"
+    count = min(2000 if bench.options.quick else 100000, servers.MOCK_CONNECTIONS)
+    if not wanted(row):
+        return
+    if not bench.options.quick and count < 100000:
+        print(f"  (mock-idle: {count} connections instead of 100000, as many as ulimit -Hn allows)", flush=True)
+    cases = [(servers.MockEcho, []), (servers.MockPattern, []), (servers.MockPattern, ["--hello", '{"id":1}'])]
+    for kind, hello in cases[2 * bench.options.quick:]:
+        def measure(relays, kind=kind, hello=hello):
+            what = f"{row}: KiB each, {count} open, {kind.name}{', has spoken' if hello else ''}"
+            if not relays:
+                return table.skip(row, what, bench.missing[kind.name])
+            process = relays[kind.name].process
+            before = process.resident_kib()
+            try:
+                load = Load(bench, relays[kind.name], ["--idle", "--clients", count, *hello])
+            except Missing as reason:
+                return table.skip(row, what, str(reason))
+            time.sleep(1.5)
+            each = (process.resident_kib() - before) / count
+            load.finish()
+            table.add(row, what, each, 4, "KiB")
+        with_relays(bench, [kind], measure)
+
+
+GROUPS = [group_relay, group_record, group_tls, group_idle, group_big, group_stall, group_mock, group_mock_broadcast,
+          group_mock_idle, group_compare]
 
 
 def with_relays(bench, relays, measure):
@@ -343,7 +437,7 @@ def main():
 
     def wanted(row):
         if options.rows == "*" and options.quick:
-            return not row.startswith("compare") and row not in ("tls-64-w32", "idle-tls")
+            return not row.startswith("compare") and row not in ("tls-64-w32", "idle-tls", "mock-jsonrpc")
         return any(fnmatch.fnmatch(row, glob) for glob in options.rows.split(","))
 
     table = Table()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import textwrap
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -15,6 +16,7 @@ CPUS = sorted(os.sched_getaffinity(0))
 RELAY_CPU, LOAD_CPU = CPUS[0], CPUS[-1]
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 CONNECTIONS = min(10000, (FILES - 400) // 2)  # a relay needs two descriptors for each
+MOCK_CONNECTIONS = min(100000, FILES - 400)  # a mock one, and so does the load generator
 
 
 class Missing(Exception):
@@ -45,7 +47,8 @@ class Process:
         self.log = directory / f"{name}.log"
         resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
         with open(self.log, "ab") as log:
-            self.child = subprocess.Popen(["taskset", "-c", str(cpu), *map(str, command)], cwd=directory, stdin=stdin,
+            pinned = [] if cpu is None else ["taskset", "-c", str(cpu)]
+            self.child = subprocess.Popen([*pinned, *map(str, command)], cwd=directory, stdin=stdin,
                                           stdout=stdout or log, stderr=log, env={**os.environ, **(env or {})})
         self.pid = self.child.pid
 
@@ -114,13 +117,14 @@ class Relay:
     tls = False
     path = "/"
     env = {}
+    cpu = RELAY_CPU  # None: all of them
 
     def __init__(self, bench):
         self.bench = bench
         self.port = free_port()
         self.directory = bench.directory / self.name
         self.directory.mkdir(exist_ok=True)
-        self.process = Process(self.name, self.command(), RELAY_CPU, self.directory, self.env)
+        self.process = Process(self.name, self.command(), self.cpu, self.directory, self.env)
         self.process.wait_for_port(self.port)
 
     def command(self):
@@ -141,6 +145,12 @@ class Mockforge(Relay):
     name = "mockforge"
     path = "/bench"
     record = False
+    workers = "1"
+
+    def handler(self):
+        """The keys of its route, each a line."""
+        record = f"record: true\nrecord_path: {self.recordings}/bench.jsonl.zst\n" if self.record else ""
+        return f"type: proxy\nupstream: ws://127.0.0.1:{self.bench.upstream}/\n{record}"
 
     def command(self):
         binary = self.bench.mockforge
@@ -150,21 +160,18 @@ class Mockforge(Relay):
         self.recordings.mkdir(exist_ok=True)
         cert, key, _ = self.bench.certificate
         tls = f"  tls: {{enabled: true, cert_path: {cert}, key_path: {key}}}\n" if self.tls else ""
-        record = f"      record: true\n      record_path: {self.recordings}/bench.jsonl.zst\n" if self.record else ""
         config = self.directory / "mockforge.yaml"
         config.write_text(
             f"websocket:\n"
             f"  host: 127.0.0.1\n"
             f"  port: {self.port}\n"
-            f"  workers: 1\n"
+            f"  workers: {self.workers}\n"
             f"  ping_interval: 0\n"
             f"  max_connections: 100000\n"
             f"{tls}"
             f"  handlers:\n"
             f"    - path: {self.path}\n"
-            f"      type: proxy\n"
-            f"      upstream: ws://127.0.0.1:{self.bench.upstream}/\n"
-            f"{record}")
+            f"{textwrap.indent(self.handler(), ' ' * 6)}")
         return [binary, "serve", "--config", config]
 
     def stop(self):
@@ -193,6 +200,69 @@ class MockforgeStalled(MockforgeRecording):
 class MockforgeTls(Mockforge):
     name = "mockforge-tls"
     tls = True
+
+
+class MockEcho(Mockforge):
+    name = "mock-echo"
+    keys = "type: echo\n"
+
+    def handler(self):
+        return self.keys
+
+
+class MockPattern(MockEcho):
+    """Two rules are looked at, one JSON answer is made. Every message of the corpora is an object."""
+    name = "mock-pattern"
+    keys = """\
+rules:
+  - match: {type: ping}
+    response: {type: pong}
+  - match: {}
+    response: {type: ack, id: "{{message.id}}", at: "{{now}}"}
+"""
+
+
+class MockLuaText(MockEcho):
+    name = "mock-lua-text"
+    keys = "type: script\nscript: return 'pong'\n"
+
+
+class MockLuaTable(MockEcho):
+    name = "mock-lua-table"
+    keys = "type: script\nscript: return {type = 'pong'}\n"
+
+
+class MockJsonrpc(MockEcho):
+    name = "mock-jsonrpc"
+    keys = """\
+type: jsonrpc
+methods:
+  - name: user.get
+    response: {result: {id: "{{params.id}}", name: "{{params.name}}"}}
+"""
+
+
+class MockRoom(MockEcho):
+    """The first message joins, and any other goes to the room. As many workers as there are processors."""
+    name = "mock-room"
+    cpu = None
+    workers = "0"
+    hello = '{"action":"join"}'
+    keys = """\
+rules:
+  - match: {action: join}
+    handler: rooms.join("bench") return "joined"
+  - match: {}
+    response: "{{message}}"
+    respond_to: room:bench
+"""
+
+
+class BareEcho(Relay):
+    name = "bare-echo"
+
+    def command(self):
+        return [self.bench.build / "bench/bare_echo", self.port]
 
 
 class Haproxy(Relay):

@@ -1,6 +1,8 @@
 /* A disk that stalls: preloaded into the gateway (LD_PRELOAD), it holds up writes to recordings for a while, again and
  * again. STALL_EVERY_MS (3000) is the time between two stalls, STALL_MS (1000) their length; STALL_LOG names a file
  * that gets a line for each, so that the benchmark knows that there were any. */
+/* It stands in for both names of each call; with 64-bit offsets the C library makes one of the two. */
+#undef _FILE_OFFSET_BITS
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdatomic.h>

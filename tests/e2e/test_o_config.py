@@ -44,7 +44,8 @@ BAD = {  # text, line, words that the message has
     "record.on_full": ("websocket:\n  record:\n    on_full: explode\n", 3, ["explode", "pause"]),
     "record.redact.json": (ROUTE + "      record: {redact: {json: [\"a..b\"]}}\n", 3, ["a..b", "JSON path"]),
     "certificate without a key": ("websocket:\n  tls:\n    cert_path: a.crt\n", 0, ["key_path"]),
-    "a feature that is yet to come": (ROUTE + "      type: static\n", 4, ["static"]),
+    "a feature that is yet to come": (ROUTE + "      chaos: {}\n", 4, ["chaos"]),
+    "a mock without what it needs": (ROUTE + "      type: static\n", 4, ["static", "messages"]),
     "aliases that explode": ("a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b]\n", 0, []),
     "not UTF-8": (b"websocket:\n  path: \"/\xff\"\n", 0, []),
 }

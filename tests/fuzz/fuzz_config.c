@@ -11,6 +11,10 @@ static void check_printed(const struct config *c, bool from_file_only) {
     struct buf once = BUF_INIT, twice = BUF_INIT;
     if (config_print_yaml(c, &once))
         abort();
+    if (once.len > (size_t)1 << 20) { /* many aliases: larger than a file may be */
+        buf_fini(&once);
+        return;
+    }
     struct config_input in = {.file = "printed", .text = buf_cstr(&once), .ignore_environment = true};
     struct config *again;
     struct err err;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "script/json_doc.h"
+#include "protocol/json.h"
 #include "script/script.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

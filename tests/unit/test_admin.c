@@ -44,6 +44,8 @@ static const struct {
     {&stopping, "GET /health/live HTTP/1.1\r\n" HOST, 200, "\"live\""},
     {&plain, "GET /metrics HTTP/1.1\r\n" HOST, 200, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"},
     {&plain, "GET /metrics HTTP/1.1\r\n" HOST, 200, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"},
+    {&plain, "GET /__mockforge/ws/unmatched HTTP/1.1\r\n" HOST, 200, "\r\n\r\n{\"unmatched\":[],\"total\":0}\n"},
+    {&guarded, "GET /__mockforge/ws/unmatched HTTP/1.1\r\n" HOST, 401, "WWW-Authenticate: Bearer\r\n"},
     /* paths and methods */
     {&plain, "GET / HTTP/1.1\r\n" HOST, 404, "{\"error\":\"not_found\",\"message\":\""},
     {&plain, "GET /metrics/ HTTP/1.1\r\n" HOST, 404, "not_found"},

@@ -252,6 +252,7 @@ static const struct {
     {"ws show --version", "mockforge " MF_VERSION "\n", NULL},
     {"--version --verbose", "OpenSSL 3.", NULL},
     {"--verbose --version", "OpenSSL 3.", NULL},
+    {"--verbose --version", "PCRE2 10.", NULL},
     {"man", ".TH \"MOCKFORGE\" 1 ", "port"},
     {"man", ".BR mockforge\\-serve (1) ,\n.BR mockforge\\-ws\\-show (1)", NULL},
     {"man ws show", ".TH \"MOCKFORGE-WS-SHOW\" 1 ", NULL},

@@ -556,8 +556,8 @@ static const struct {
     {"websocket.handlers[7].type", "echo", "command line: websocket.handlers[7].type: there are only 1 handlers"},
     {"websocket.handlers[x].type", "echo",
      "command line: websocket.handlers[x].type: in the brackets: a number from 0, a path such as /proxy, or * for all"},
-    {"websocket.handlers[0].rules", "x",
-     "command line: websocket.handlers[0].rules: \"rules\" is not available in this version yet"},
+    {"websocket.handlers[0].chaos", "x",
+     "command line: websocket.handlers[0].chaos: \"chaos\" is not available in this version yet"},
     {"websocket.handlers[/b].type", "proxy",
      "command line: websocket.handlers[1].type: a proxy needs \"upstream\", such as upstream: "
      "\"wss://api.example.com/ws\""},
@@ -602,15 +602,10 @@ static const struct {
     {"websocket: {record: {redact: {heders: x}}}\n",
      "t.yaml:1:31: websocket.record.redact.heders: unknown key; did you mean \"headers\"?"},
     /* what a later version has */
-    {HANDLER "type: static\n",
-     "t.yaml:4:13: websocket.handlers[0].type: \"static\" handlers are not available in this version yet"},
-    {HANDLER "type: jsonrpc\n      methods: []\n",
-     "t.yaml:4:13: websocket.handlers[0].type: \"jsonrpc\" handlers are not available in this version yet"},
-    {HANDLER "rules: []\n", "t.yaml:4:7: websocket.handlers[0].rules: \"rules\" is not available in this version yet"},
+    {HANDLER "replay: x\n",
+     "t.yaml:4:7: websocket.handlers[0].replay: \"replay\" is not available in this version yet"},
     {"websocket:\n  chaos: {enabled: true}\n",
      "t.yaml:2:3: websocket.chaos: \"chaos\" is not available in this version yet"},
-    {"websocket:\n  shared_state: {}\n",
-     "t.yaml:2:3: websocket.shared_state: \"shared_state\" is not available in this version yet"},
     /* kinds */
     {"- a\n", "t.yaml:1:1: expected a mapping, such as \"websocket:\""},
     {"websocket: []\n", "t.yaml:1:12: websocket: expected a mapping; found a list"},
@@ -665,7 +660,8 @@ static const struct {
      "t.yaml:1:29: websocket.record.level: expected a whole number from -5 to 19; found \"20\""},
     /* choices and texts */
     {HANDLER "type: prox\n",
-     "t.yaml:4:13: websocket.handlers[0].type: expected one of echo, proxy; found \"prox\"; did you mean \"proxy\"?"},
+     "t.yaml:4:13: websocket.handlers[0].type: expected one of echo, proxy, static, pattern, jsonrpc, script, rooms, "
+     "scenario; found \"prox\"; did you mean \"proxy\"?"},
     {"websocket: {record: {on_full: wait}}\n",
      "t.yaml:1:31: websocket.record.on_full: expected one of pause, drop, close; found \"wait\""},
     {"log: {level: loud}\n", "t.yaml:1:14: log.level: expected one of debug, info, warn, error; found \"loud\""},

@@ -9,6 +9,7 @@
 
 #include "config/describe.h"
 #include "config/option.h"
+#include "template/template.h"
 
 static struct buf read_whole(const char *name) {
     struct buf b = BUF_INIT;
@@ -39,6 +40,7 @@ END_TEST
 START_TEST(test_reference_is_up_to_date) {
     struct buf printed = BUF_INIT;
     ck_assert_int_eq(config_print_reference(&printed), 0);
+    ck_assert_int_eq(template_print_reference(&printed), 0);
     check_same("docs/configuration.md", &printed, "config schema --markdown");
 }
 END_TEST
@@ -73,7 +75,15 @@ START_TEST(test_schema_holds_together) {
     ck_assert_str_eq(json_string_value(json_array_get(json_object_get(handler, "required"), 0)), "path");
     json_t *path = json_object_get(json_object_get(handler, "properties"), "record_path");
     ck_assert_str_eq(json_string_value(json_object_get(path, "type")), "string");
-    ck_assert_ptr_null(json_object_get(json_object_get(handler, "properties"), "rules"));
+    ck_assert_ptr_null(json_object_get(json_object_get(handler, "properties"), "chaos"));
+    /* A value is anything; a step holds steps. */
+    json_t *step = json_object_get(json_object_get(schema, "$defs"), "step");
+    json_t *response = json_object_get(json_object_get(step, "properties"), "response");
+    ck_assert(json_object_size(response) == 1 && json_object_get(response, "description"));
+    json_t *then = json_object_get(json_object_get(json_object_get(step, "properties"), "then"), "anyOf");
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(then, 0), "$ref")), "#/$defs/step");
+    json_t *items = json_object_get(json_array_get(then, 1), "items");
+    ck_assert_str_eq(json_string_value(json_object_get(items, "$ref")), "#/$defs/step");
     json_decref(schema);
     buf_fini(&printed);
 }
@@ -86,6 +96,10 @@ static void check_table(const struct option_table *table, int depth) {
     ck_assert(!table->shorthand || option_find(table, table->shorthand, strlen(table->shorthand)));
     ck_assert(!table->required || option_find(table, table->required, strlen(table->required)));
     ck_assert(!table->implied || option_find(table, "enabled", 7)->kind == OPTION_BOOL);
+    ck_assert(!table->own ||
+              option_find(table, table->shorthand, strlen(table->shorthand))->kind == OPTION_VALUE);
+    for (const char *const *key = table->own; key && *key; key++)
+        ck_assert_ptr_nonnull(option_find(table, *key, strlen(*key)));
     for (size_t i = 0; i < table->count; i++) {
         const struct option *row = &table->rows[i];
         ck_assert_msg(row->help || row->kind == OPTION_LATER, "%s.%s: no help", table->name, row->key);
@@ -97,7 +111,10 @@ static void check_table(const struct option_table *table, int depth) {
                       row->kind == OPTION_UINT64 || row->kind == OPTION_SIZE || row->kind == OPTION_DURATION;
         ck_assert_msg(!number || row->min < row->max, "%s.%s: no range", table->name, row->key);
         ck_assert(row->kind != OPTION_HEADERS || (row->wrong && row->max > 0));
-        if (row->table)
+        ck_assert(!row->given_offset || row->kind == OPTION_SECTION);
+        ck_assert(!row->single || row->kind == OPTION_LIST);
+        ck_assert(!row->tagged || row->kind == OPTION_TEXT);
+        if (row->table && row->table != table)
             check_table(row->table, depth + 1);
     }
 }
@@ -115,6 +132,51 @@ static int load(const char *name, const char *text, struct config **out, struct 
     return config_load(&in, out, err);
 }
 
+static void check_same_value(const struct config_value *a, const struct config_value *b) {
+    ck_assert(!a == !b);
+    if (!a)
+        return;
+    ck_assert(a->kind == b->kind && a->count == b->count);
+    if (a->kind == CONFIG_SCALAR) {
+        enum config_scalar_type type = config_scalar_type(a);
+        ck_assert_int_eq(type, config_scalar_type(b));
+        ck_assert(type == CONFIG_NULL || !strcmp(a->text, b->text));
+    }
+    ck_assert(!a->key == !b->key && (!a->key || !strcmp(a->key, b->key)));
+    for (a = a->first, b = b->first; a || b; a = a->next, b = b->next) {
+        ck_assert(a && b);
+        check_same_value(a, b);
+    }
+}
+
+static void check_same_step(const struct step_config *a, const struct step_config *b) {
+    check_same_value(a->response, b->response);
+    ck_assert(a->delay_ms == b->delay_ms && a->close.given == b->close.given && a->close.code == b->close.code);
+    ck_assert(!a->handler.text == !b->handler.text && a->then_count == b->then_count);
+    for (size_t i = 0; i < a->then_count; i++)
+        check_same_step(&a->then[i], &b->then[i]);
+}
+
+static void check_same_route(const struct route_config *a, const struct route_config *b) {
+    ck_assert(a->type == b->type && a->has_fallback == b->has_fallback);
+    ck_assert(a->messages_count == b->messages_count && a->rules_count == b->rules_count);
+    ck_assert(a->methods_count == b->methods_count && a->scheduled_count == b->scheduled_count);
+    ck_assert(a->steps_count == b->steps_count && a->broadcast.interval_ms == b->broadcast.interval_ms);
+    check_same_step(&a->fallback, &b->fallback);
+    check_same_value(a->state_initial, b->state_initial);
+    check_same_value(a->broadcast.message, b->broadcast.message);
+    for (size_t i = 0; i < a->messages_count; i++)
+        check_same_value(a->messages[i].on_message, b->messages[i].on_message);
+    for (size_t i = 0; i < a->rules_count; i++) {
+        check_same_value(a->rules[i].match, b->rules[i].match);
+        check_same_step(&a->rules[i].step, &b->rules[i].step);
+    }
+    for (size_t i = 0; i < a->scheduled_count; i++)
+        ck_assert_uint_eq(a->scheduled[i].delay_ms, b->scheduled[i].delay_ms);
+    for (size_t i = 0; i < a->steps_count; i++)
+        ck_assert_str_eq(a->steps[i].on_timeout, b->steps[i].on_timeout);
+}
+
 /* Prints, reads that, and prints again: the same. */
 static void check_round_trip(const char *name, const char *text) {
     struct config *first, *second;
@@ -129,6 +191,8 @@ static void check_round_trip(const char *name, const char *text) {
     ck_assert_int_eq(config_print_yaml(second, &twice), 0);
     ck_assert_str_eq(buf_cstr(&once), buf_cstr(&twice));
     ck_assert_uint_eq(first->websocket.routes_count, second->websocket.routes_count);
+    for (size_t i = 0; i < first->websocket.routes_count; i++)
+        check_same_route(&first->websocket.routes[i], &second->websocket.routes[i]);
     config_unref(first);
     config_unref(second);
     buf_fini(&once);
@@ -209,9 +273,90 @@ START_TEST(test_texts) {
 }
 END_TEST
 
+#define KEY_102                                                                                                        \
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789ab"
+#define KEY_1020 KEY_102 KEY_102 KEY_102 KEY_102 KEY_102 KEY_102 KEY_102 KEY_102 KEY_102 KEY_102
+
+/* Keys of a handler, and what they are printed as, in part. */
+static const struct {
+    const char *keys, *printed;
+} mocks[] = {
+    {"rules: [{response: {type: pong, n: 5, f: 1.5e3, b: true, z: ~, e: , t: \"5\", q: 'null', o: {}, l: []}}]",
+     "        - response:\n"
+     "            \"type\": \"pong\"\n"
+     "            \"n\": 5\n"
+     "            \"f\": 1.5e3\n"
+     "            \"b\": true\n"
+     "            \"z\": ~\n"
+     "            \"e\": null\n"
+     "            \"t\": \"5\"\n"
+     "            \"q\": \"null\"\n"
+     "            \"o\": {}\n"
+     "            \"l\": []\n"},
+    {"rules: [{response: [[[a, b], c], {d: {e: [f]}}, [], \"two\\nlines\"]}]",
+     "        - response:\n"
+     "            - - - \"a\"\n"
+     "                - \"b\"\n"
+     "              - \"c\"\n"
+     "            - \"d\":\n"
+     "                \"e\":\n"
+     "                  - \"f\"\n"
+     "            - []\n"
+     "            - |-\n"
+     "              two\n"
+     "              lines\n"},
+    {"rules: [{response: yes, match: -17, then: [{close: 4000}]}]",
+     "        - match: -17\n"
+     "          response: \"yes\"\n"
+     "          delay_ms: 0\n"
+     "          respond_to: \"sender\"\n"
+     "          then:\n"
+     "            delay_ms: 0\n"
+     "            close:\n"
+     "              code: 4000\n"
+     "            respond_to: \"sender\"\n"},
+    {"rules: [{response: x, respond_to: {room: a b}, then: [{response: y}, {response: z}]}]",
+     "          respond_to: \"room:a b\"\n"
+     "          then:\n"
+     "            - response: \"y\"\n"},
+    {"default: {response: {response: x}}", "      default:\n        response:\n          \"response\": \"x\"\n"},
+    {"default: [a]", "      default:\n        response:\n          - \"a\"\n        delay_ms: 0\n"},
+    {"steps: [{label: a, expect: x, timeout_ms: 5, on_timeout: goto a}]",
+     "        - label: \"a\"\n"
+     "          expect: \"x\"\n"
+     "          timeout_ms: 5\n"
+     "          on_timeout: \"a\"\n"
+     "          delay_ms: 0\n"},
+    {"scheduled: [{interval_ms: 10, delay_ms: 0, message: {$hex: \"00\"}}]",
+     "        - interval_ms: 10\n"
+     "          delay_ms: 0\n"
+     "          count: 0\n"
+     "          message:\n"
+     "            \"$hex\": \"00\"\n"},
+    {"state: {initial: {\"a\\nb\": {\"\": x}}}",
+     "      state:\n        initial:\n          \"a\\nb\":\n            \"\": \"x\"\n"},
+    {"broadcast: {interval_ms: 10, message: {? \"" KEY_1020 "\" : {a: b}}}",
+     "        message:\n          ? \"" KEY_1020 "\"\n          :\n            \"a\": \"b\"\n"},
+};
+
+START_TEST(test_mocks) {
+    struct buf text = BUF_INIT, printed = BUF_INIT;
+    buf_printf(&text, "websocket:\n  handlers:\n    - path: /a\n      %s\n", mocks[_i].keys);
+    check_round_trip("t", buf_cstr(&text));
+    struct config *c;
+    ck_assert_int_eq(load("t", buf_cstr(&text), &c, NULL), 0);
+    ck_assert_int_eq(config_print_yaml(c, &printed), 0);
+    ck_assert_msg(strstr(buf_cstr(&printed), mocks[_i].printed), "%s\n---\n%s", buf_cstr(&printed), mocks[_i].printed);
+    config_unref(c);
+    buf_fini(&text);
+    buf_fini(&printed);
+}
+END_TEST
+
 START_TEST(test_secrets_are_redacted) {
     static const char text[] = "admin: {token: hush1}\n"
                                "websocket:\n"
+                               "  shared_state: {redis_url: \"redis://user:hush6@h:6379/1\"}\n"
                                "  handlers:\n"
                                "    - path: /a\n"
                                "      upstream: \"wss://user:hush2@h:1/p?api_key=hush3&q=seen1&token=#f\"\n"
@@ -227,6 +372,7 @@ START_TEST(test_secrets_are_redacted) {
     ck_assert_ptr_nonnull(strstr(out, "\"wss://REDACTED@h:1/p?api_key=REDACTED&q=seen1&token=REDACTED\""));
     ck_assert_ptr_nonnull(strstr(out, "\"X-Team\": \"seen2\""));
     ck_assert_ptr_nonnull(strstr(out, "token: \"REDACTED\""));
+    ck_assert_ptr_nonnull(strstr(out, "redis_url: \"redis://REDACTED@h:6379/1\""));
     config_unref(c);
     buf_fini(&printed);
 }
@@ -243,6 +389,7 @@ int main(void) {
     tcase_add_test(tc, test_examples_load);
     tcase_add_test(tc, test_default_configuration);
     tcase_add_loop_test(tc, test_texts, 0, (int)ARRAY_LEN(texts));
+    tcase_add_loop_test(tc, test_mocks, 0, (int)ARRAY_LEN(mocks));
     tcase_add_test(tc, test_secrets_are_redacted);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

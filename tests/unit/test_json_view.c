@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "script/json_doc.h"
+#include "protocol/json.h"
 #include "script/script.h"
 
 static struct script_vm *vm;
@@ -211,6 +211,22 @@ START_TEST(test_limits) {
 }
 END_TEST
 
+/* RFC 8259 section 7: any character but quotes, backslashes and controls may stand as it is. */
+START_TEST(test_every_byte_of_a_string) {
+    struct json_tape tape = {.max = 100};
+    for (int byte = 0; byte < 256; byte++) {
+        char text[] = "{\"a?b\":\"?\"}";
+        size_t at;
+        text[3] = text[8] = (char)byte;
+        bool fine = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+        ck_assert_int_eq(json_tape_parse(&tape, text, sizeof text - 1, &at), fine ? MF_OK : MF_EINVAL);
+        if (byte < 0x20)
+            ck_assert_uint_eq(at, 3);
+    }
+    json_tape_fini(&tape);
+}
+END_TEST
+
 struct number {
     double d;
     const char *text;
@@ -249,6 +265,7 @@ int main(void) {
     tcase_add_loop_test(tc, test_twins, 0, 10);
     tcase_add_loop_test(tc, test_round_trip, 0, ARRAY_LEN(texts));
     tcase_add_test(tc, test_limits);
+    tcase_add_test(tc, test_every_byte_of_a_string);
     tcase_add_loop_test(tc, test_numbers, 0, ARRAY_LEN(numbers));
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -52,6 +52,20 @@ static enum script_verdict run(const char *source, const char *in) {
     return v;
 }
 
+/* The same as a handler, which is a coroutine. */
+static enum script_progress run_handler(const char *source, const char *in) {
+    struct script_chunk *chunk;
+    ck_assert_int_eq(script_compile(vm, source, strlen(source), "t.lua", 1, &chunk, &error), 0);
+    const struct script_message message = {.incoming = true, .data = (const uint8_t *)in, .len = strlen(in)};
+    const struct script_event event = {.kind = SCRIPT_RULE, .message = &message};
+    struct script_result result = {0};
+    struct script_task *task;
+    enum script_progress p = script_start(vm, env, chunk, &event, &result, &task, &error);
+    buf_fini(&result.data);
+    script_chunk_free(vm, chunk);
+    return p;
+}
+
 /* A health check after each attack: everything that scripts share still is what it was. */
 static const char sane[] =
     "assert(('x'):upper() == 'X' and ('a,b'):gsub(',', ';') == 'a;b' and #('abc') == 3)\n"
@@ -163,6 +177,10 @@ static const char *const killed[] = {
     "local t = {} for i = 1, 40 do t = {a = t, b = t} end return t",
     "local t = {} for i = 1, 40 do t = {a = t, b = t} end json.encode(t)",
     "while true do local a, b = pcall(string.rep, 'x', 10000000) end",
+    "local function p(n) if n > 0 then pcall(p, n - 1) end while true do end end"
+    "  local function d(n) if n > 0 then d(n - 1) return 1 end p(185) end d(60000)",
+    "local function p(n) if n > 0 then pcall(p, n - 1) end while true do pcall(error) end end"
+    "  local function d(n) if n > 0 then d(n - 1) return 1 end p(150) end d(60000)",
 };
 
 static bool is_stop(const struct err *e) {
@@ -189,6 +207,20 @@ START_TEST(test_killed) {
 }
 END_TEST
 
+START_TEST(test_killed_in_handler) {
+    uint64_t begin = busy_us();
+    char source[4096]; /* what a transform would send by itself */
+    bool changes = strstr(killed[_i], "msg.x = ") != NULL;
+    snprintf(source, sizeof source, "%s%s", killed[_i], changes ? " return msg" : "");
+    enum script_progress p = run_handler(source, "{\"a\":[1,2,3]}");
+    uint64_t ms = (busy_us() - begin) / 1000;
+    ck_assert_msg(p == SCRIPT_FAILED, "%s: progress %d", killed[_i], p);
+    ck_assert_msg(is_stop(&error), "%s: %s", killed[_i], error.text);
+    ck_assert_msg(ms < MAX_MS + LATE_MS, "%s: took %d ms", killed[_i], (int)ms);
+    check_sane(killed[_i]);
+}
+END_TEST
+
 /* Refused: an error, at once. */
 struct refused {
     const char *source, *want;
@@ -200,7 +232,7 @@ struct refused {
 static const struct refused refused[] = {
     {"os.execute('true')", "nil value (field 'execute')"},
     {"io.open('/etc/passwd')", "nil value (global 'io')"},
-    {"require 'io'", "nil value (global 'require')"},
+    {"require 'io'", "no module 'io'"},
     {"dofile('x')", "nil value (global 'dofile')"},
     {"loadstring('x')", "nil value (global 'loadstring')"},
     {"load('return 1')", "nil value (global 'load')"},
@@ -335,7 +367,10 @@ START_TEST(test_harmless) {
     char text[1024];
     vm->limits.max_ms = 10000; /* it is about what they do */
     enum script_verdict v = run(harmless[_i], "{}");
-    if (strcmp(harmless[_i], "pairs = nil") == 0)
+    enum script_progress p = run_handler(harmless[_i], "{}");
+    bool refused_write = strcmp(harmless[_i], "pairs = nil") == 0;
+    ck_assert_msg(p == (refused_write ? SCRIPT_FAILED : SCRIPT_DONE), "%s: %d %s", harmless[_i], p, error.text);
+    if (refused_write)
         ck_assert_int_eq(v, SCRIPT_ERROR);
     else
         ck_assert_msg(v == SCRIPT_UNCHANGED, "%s: %d %s", harmless[_i], v, err_format(&error, text, sizeof text));
@@ -478,6 +513,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, test_killed, 0, ARRAY_LEN(killed));
+    tcase_add_loop_test(tc, test_killed_in_handler, 0, ARRAY_LEN(killed));
     tcase_add_loop_test(tc, test_refused, 0, ARRAY_LEN(refused));
     tcase_add_loop_test(tc, test_harmless, 0, ARRAY_LEN(harmless));
     tcase_add_test(tc, test_hoarder);

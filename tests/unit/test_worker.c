@@ -23,7 +23,7 @@ static void setup(void) {
     const struct config_input input = {.file = "test.yaml", .text = config_text, .ignore_environment = true};
     const struct recorder_options options = {.ports = 2};
     ck_assert_int_eq(config_load(&input, &config, &err), MF_OK);
-    ck_assert_int_eq(plan_new(config, handler_endpoints, &plan, &err), MF_OK);
+    ck_assert_int_eq(plan_new(config, handler_endpoint, &plan, &err), MF_OK);
     ck_assert_int_eq(recorder_new(&options, &recorder, &err), MF_OK);
     ck_assert_int_eq(resolver_new(1, &resolver, &err), MF_OK);
 }

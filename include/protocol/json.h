@@ -3,8 +3,8 @@
  * Nodes stand in document order: a container's first child follows it, `next` is the node after its whole subtree.
  * Nothing is copied or converted, so whoever writes the document again can copy what did not change byte for byte.
  * Thread: the owner's. */
-#ifndef MF_SCRIPT_JSON_DOC_H
-#define MF_SCRIPT_JSON_DOC_H
+#ifndef MF_PROTOCOL_JSON_H
+#define MF_PROTOCOL_JSON_H
 
 #include "base/buf.h"
 
@@ -47,6 +47,16 @@ void json_tape_fini(struct json_tape *tape);
  * MF_ELIMIT: more nodes than allowed, or a text of 4 GiB; MF_ENOMEM. */
 MF_MUSTCHECK int json_tape_parse(struct json_tape *tape, const char *text, size_t len, size_t *error_at);
 
+#define JSON_NO_NODE UINT32_MAX
+/* The node of an object's member with that name (of a repeated one the last, as jansson and browsers have it), or
+ * JSON_NO_NODE. `scratch` is used for names with escapes. */
+uint32_t json_member(const struct json_tape *tape, const char *text, uint32_t object, const char *name, size_t len,
+                     struct buf *scratch);
+/* The node of an array's i-th element, 0 the first, or JSON_NO_NODE. */
+uint32_t json_element(const struct json_tape *tape, uint32_t array, uint32_t i);
+/* Is the string node what these bytes are? `scratch` as above. */
+bool json_string_is(const char *text, const struct json_node *n, const char *s, size_t len, struct buf *scratch);
+
 /* The integer at p (a JSON_INTEGER's first byte). */
 int64_t json_read_integer(const char *p, size_t len);
 
@@ -61,10 +71,16 @@ static inline bool json_may_unescape_to(size_t raw_len, size_t len) {
 
 /* Appends s as the inside of a JSON string. Bytes that are not UTF-8 become U+FFFD. */
 void json_write_characters(struct buf *out, const char *s, size_t len);
+/* Appends s as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. */
+void json_write_string(struct buf *out, const char *s, size_t len);
+/* What out holds from `from` on becomes a JSON string with its quotes, as json_write_string() makes them. */
+void json_quote_tail(struct buf *out, size_t from);
 /* Appends the shortest text that reads back as d, with a point or an exponent. d is finite. */
 void json_write_double(struct buf *out, double d);
 void json_write_integer(struct buf *out, int64_t n);
 /* Appends s; bytes that are not UTF-8 become U+FFFD. */
 void json_write_clean_text(struct buf *out, const char *s, size_t len);
+/* In what out holds from `from` on, bytes that are not UTF-8 become U+FFFD. */
+void json_clean_tail(struct buf *out, size_t from);
 
 #endif

@@ -1,9 +1,10 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "protocol/json.h"
 #include "protocol/text.h"
 #include "protocol/utf8.h"
-#include "script/json_doc.h"
 
 /* How long the UTF-8 sequence at s is; 0 when it is none. */
 static size_t sequence_length(const unsigned char *s, size_t left) {
@@ -55,11 +56,40 @@ void json_write_characters(struct buf *out, const char *s, size_t len) {
         write_mended(out, s, len, true);
 }
 
+void json_write_string(struct buf *out, const char *s, size_t len) {
+    buf_putc(out, '"');
+    json_write_characters(out, s, len);
+    buf_putc(out, '"');
+}
+
 void json_write_clean_text(struct buf *out, const char *s, size_t len) {
     if (utf8_valid(s, len))
         buf_append(out, s, len);
     else
         write_mended(out, s, len, false);
+}
+
+/* Lets `write` append to out what becomes of out's own tail, and moves that into the tail's place. `room` is the most
+ * that `write` makes: with it set aside beforehand, the bytes that it reads stay where they are. */
+static void rewrite_tail(struct buf *out, size_t from, size_t room, void (*write)(struct buf *, const char *, size_t)) {
+    size_t end = out->len;
+    if (buf_reserve(out, room) < 0)
+        return;
+    write(out, (const char *)out->data + from, end - from);
+    out->len -= end - from;
+    memmove(out->data + from, out->data + end, out->len - from);
+}
+
+#define SLACK 64 /* json_escape() and buf_printf() reserve a little more than they use */
+
+void json_quote_tail(struct buf *out, size_t from) {
+    if (!out->failed)
+        rewrite_tail(out, from, 6 * (out->len - from) + SLACK, json_write_string);
+}
+
+void json_clean_tail(struct buf *out, size_t from) {
+    if (!out->failed && out->len > from && !utf8_valid(out->data + from, out->len - from))
+        rewrite_tail(out, from, 3 * (out->len - from) + SLACK, json_write_clean_text);
 }
 
 void json_write_integer(struct buf *out, int64_t n) {

@@ -1,4 +1,4 @@
-#include "script/json_doc.h"
+#include "protocol/json.h"
 
 #include <stdlib.h>
 
@@ -120,28 +120,31 @@ static bool scan_escape(struct scan *s) {
     }
 }
 
+/* What a string is mostly made of: ASCII without quotes, backslashes and controls. */
+static const bool is_plain[256] = {[' '] = true, ['!'] = true, ['#' ... '['] = true, [']' ... 0x7f] = true};
+
 /* p stands on the opening quote; afterwards behind the closing one. */
 static bool scan_string(struct scan *s, bool *escaped) {
-    s->p++;
-    unsigned char seen = 0;
+    const unsigned char *p = (const unsigned char *)s->p + 1;
     for (;;) {
-        unsigned char c = (unsigned char)*s->p;
-        if (c == '"')
+        while (is_plain[*p])
+            p++;
+        s->p = (const char *)p;
+        if (*p == '"')
             break;
-        if (c == '\\') {
+        if (*p == '\\') {
             *escaped = true;
             if (!scan_escape(s))
                 return false;
-            continue;
-        }
-        if (c < 0x20) /* controls, and the NUL behind the text */
+            p = (const unsigned char *)s->p;
+        } else if (*p >= 0x80) {
+            s->high = true;
+            p++;
+        } else { /* controls, and the NUL behind the text */
             return bad(s);
-        seen |= c;
-        s->p++;
+        }
     }
     s->p++;
-    if (seen & 0x80)
-        s->high = true;
     return true;
 }
 
@@ -336,4 +339,44 @@ void json_unescape(struct buf *out, const char *s, size_t len) {
         if (s < end)
             s += unescape_one(out, s, (size_t)(end - s));
     }
+}
+
+/* ---- looking things up ---- */
+
+static bool is_text(const char *raw, size_t raw_len, bool escaped, const char *s, size_t len, struct buf *scratch) {
+    if (!escaped)
+        return raw_len == len && !memcmp(raw, s, len);
+    if (raw_len < len) /* an escape is never shorter than what it stands for */
+        return false;
+    buf_reset(scratch);
+    json_unescape(scratch, raw, raw_len);
+    return scratch->len == len && !memcmp(scratch->data, s, len);
+}
+
+bool json_string_is(const char *text, const struct json_node *n, const char *s, size_t len, struct buf *scratch) {
+    return n->kind == JSON_STRING && is_text(text + n->begin + 1, n->end - n->begin - 2, n->escaped, s, len, scratch);
+}
+
+uint32_t json_member(const struct json_tape *tape, const char *text, uint32_t object, const char *name, size_t len,
+                     struct buf *scratch) {
+    const struct json_node *o = &tape->nodes[object];
+    uint32_t found = JSON_NO_NODE;
+    if (o->kind != JSON_OBJECT)
+        return found;
+    for (uint32_t i = object + 1; i < o->next; i = tape->nodes[i].next) {
+        const struct json_node *n = &tape->nodes[i];
+        if (is_text(text + n->key, n->key_len, n->key_escaped, name, len, scratch))
+            found = i;
+    }
+    return found;
+}
+
+uint32_t json_element(const struct json_tape *tape, uint32_t array, uint32_t i) {
+    const struct json_node *a = &tape->nodes[array];
+    if (a->kind != JSON_ARRAY || i >= a->count)
+        return JSON_NO_NODE;
+    uint32_t at = array + 1;
+    for (; i; i--)
+        at = tape->nodes[at].next;
+    return at;
 }
