@@ -166,7 +166,7 @@ static void forget_entries(struct script_vm *vm, const struct entries *e) {
 
 int script_load_module(struct script_vm *vm, const char *source, size_t len, const char *name, int first_line,
                        struct script_module *out, struct err *err) {
-    struct script_chunk *whole;
+    struct script_chunk *whole = NULL;
     int rc = script_compile(vm, source, len, name, first_line, &whole, err);
     if (rc < 0)
         return rc;
