@@ -94,7 +94,7 @@ replay: $(FUZZ_REPLAYS)
 e2e: $(BUILD)/mockforge
 	@MOCKFORGE_BIN="$(BUILD)/mockforge" NODE_PATH="$(CURDIR)/node_modules:/usr/share/nodejs" \
 		PYTHONDONTWRITEBYTECODE=1 \
-		$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
+		tools/run-e2e $(PYTHON) "$(abspath $(BUILD))/pytest-cache" $(PYTEST_ARGS)
 
 ## install: PREFIX (/usr/local) and DESTDIR are honoured
 BINDIR  = $(DESTDIR)$(PREFIX)/bin

@@ -444,7 +444,7 @@ START_TEST(a_message_larger_than_the_ring_is_kept) {
         data[i] = (uint8_t)('a' + i % 26);
     add(a, EVENT_INCOMING, 1, data, len);
     add_text(b, "after it");
-    ck_assert_uint_eq(capture_room(a), 0);
+    /* There is no room now, unless the writer has kept up: it may run while this thread does not. */
     struct pollfd p = {.fd = record_port_fd(port), .events = POLLIN};
     while (!capture_room(a)) {
         ck_assert_int_eq(poll(&p, 1, 5000), 1);
