@@ -27,8 +27,12 @@ static void push_view(lua_State *L, int doc_index, const struct json_doc *doc, u
     lua_setmetatable(L, -2);
 }
 
-static void push_unescaped(lua_State *L, const char *s, size_t len) {
+void script_push_json_string(lua_State *L, const char *s, size_t len, bool escaped) {
     struct buf *b = &script_vm_of(L)->scratch;
+    if (!escaped) {
+        lua_pushlstring(L, s, len);
+        return;
+    }
     buf_reset(b);
     json_unescape(b, s, len);
     if (b->failed)
@@ -37,40 +41,38 @@ static void push_unescaped(lua_State *L, const char *s, size_t len) {
 }
 
 void script_push_name(lua_State *L, const struct json_doc *doc, const struct json_node *n) {
-    const char *name = json_doc_text(doc) + n->key;
-    if (n->key_escaped)
-        push_unescaped(L, name, n->key_len);
-    else
-        lua_pushlstring(L, name, n->key_len);
+    script_push_json_string(L, json_doc_text(doc) + n->key, n->key_len, n->key_escaped);
 }
 
-static void push_value(lua_State *L, int doc_index, const struct json_doc *doc, uint32_t node) {
-    const struct json_node *n = &doc->nodes[node];
-    const char *s = json_doc_text(doc) + n->begin;
+bool script_push_scalar(lua_State *L, const char *text, const struct json_node *n) {
+    const char *s = text + n->begin;
     switch ((enum json_kind)n->kind) {
     case JSON_NULL:
         script_push_null(L);
-        break;
+        return true;
     case JSON_FALSE:
     case JSON_TRUE:
         lua_pushboolean(L, n->kind == JSON_TRUE);
-        break;
+        return true;
     case JSON_INTEGER:
         lua_pushinteger(L, json_read_integer(s, n->end - n->begin));
-        break;
+        return true;
     case JSON_DECIMAL:
         lua_pushnumber(L, strtod(s, NULL));
-        break;
+        return true;
     case JSON_STRING:
-        if (n->escaped)
-            push_unescaped(L, s + 1, n->end - n->begin - 2);
-        else
-            lua_pushlstring(L, s + 1, n->end - n->begin - 2);
-        break;
+        script_push_json_string(L, s + 1, n->end - n->begin - 2, n->escaped);
+        return true;
     case JSON_ARRAY:
     case JSON_OBJECT:
-        push_view(L, doc_index, doc, node);
+        break;
     }
+    return false;
+}
+
+static void push_value(lua_State *L, int doc_index, const struct json_doc *doc, uint32_t node) {
+    if (!script_push_scalar(L, json_doc_text(doc), &doc->nodes[node]))
+        push_view(L, doc_index, doc, node);
 }
 
 bool script_push_json(lua_State *L, const char *text, size_t len, size_t *error_at) {

@@ -16,19 +16,6 @@ struct reader {
     const char *text;
 };
 
-static void push_string(lua_State *L, const char *s, size_t len, bool escaped) {
-    struct buf *b = &script_vm_of(L)->scratch;
-    if (!escaped) {
-        lua_pushlstring(L, s, len);
-        return;
-    }
-    buf_reset(b);
-    json_unescape(b, s, len);
-    if (b->failed)
-        luaL_error(L, "not enough memory");
-    lua_pushlstring(L, b->len ? (const char *)b->data : "", b->len);
-}
-
 static void push_plain(lua_State *L, const struct reader *r, uint32_t node);
 
 static void push_table(lua_State *L, const struct reader *r, uint32_t node) {
@@ -39,7 +26,7 @@ static void push_table(lua_State *L, const struct reader *r, uint32_t node) {
     uint32_t child = node + 1;
     for (uint32_t i = 1; i <= n->count; i++, child = nodes[child].next) {
         if (!array)
-            push_string(L, r->text + nodes[child].key, nodes[child].key_len, nodes[child].key_escaped);
+            script_push_json_string(L, r->text + nodes[child].key, nodes[child].key_len, nodes[child].key_escaped);
         push_plain(L, r, child);
         if (array)
             lua_rawseti(L, -2, i);
@@ -53,29 +40,8 @@ static void push_table(lua_State *L, const struct reader *r, uint32_t node) {
 }
 
 static void push_plain(lua_State *L, const struct reader *r, uint32_t node) {
-    const struct json_node *n = &r->tape->nodes[node];
-    const char *s = r->text + n->begin;
-    switch ((enum json_kind)n->kind) {
-    case JSON_NULL:
-        script_push_null(L);
-        break;
-    case JSON_FALSE:
-    case JSON_TRUE:
-        lua_pushboolean(L, n->kind == JSON_TRUE);
-        break;
-    case JSON_INTEGER:
-        lua_pushinteger(L, json_read_integer(s, n->end - n->begin));
-        break;
-    case JSON_DECIMAL:
-        lua_pushnumber(L, strtod(s, NULL));
-        break;
-    case JSON_STRING:
-        push_string(L, s + 1, n->end - n->begin - 2, n->escaped);
-        break;
-    case JSON_ARRAY:
-    case JSON_OBJECT:
+    if (!script_push_scalar(L, r->text, &r->tape->nodes[node]))
         push_table(L, r, node);
-    }
 }
 
 struct first_state {

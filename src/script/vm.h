@@ -190,6 +190,10 @@ bool script_view_is_lazy(lua_State *L, int index);
 void script_view_materialise(lua_State *L, int index);
 /* A view's document (borrowed: the view keeps it) and node. */
 struct json_doc *script_view_origin(lua_State *L, int index, uint32_t *node);
+/* Pushes the inside of a JSON string as a Lua string. */
+void script_push_json_string(lua_State *L, const char *s, size_t len, bool escaped);
+/* Pushes the value of a node that is no container; false, and nothing pushed: it is one. */
+bool script_push_scalar(lua_State *L, const char *text, const struct json_node *n);
 /* Pushes the Lua string for the name of a node. */
 void script_push_name(lua_State *L, const struct json_doc *doc, const struct json_node *n);
 
