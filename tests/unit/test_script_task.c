@@ -584,8 +584,10 @@ static const char *const endless[] = {
     "local c <close> = setmetatable({}, {__close = function() while true do end end}) while true do end",
     "local c <close> = setmetatable({}, {__close = function() while true do end end}) error('x')",
     "local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end",
+#ifndef __SANITIZE_THREAD__ /* its shadow stack keeps the 200 frames that each of these errors jumps over, and overflows */
     "local function f() pcall(f) pcall(f) end f()",
     "local function f() return pcall(f) end while true do f() end",
+#endif
     "pcall(function() local t = {} while true do t[#t + 1] = {t} end end)",
 };
 
