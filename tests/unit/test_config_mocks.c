@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "config/arena.h"
 #include "config/config.h"
 
@@ -461,18 +462,19 @@ END_TEST
 /* As deep as may be, and one deeper: `close: 4000` counts as the mapping that it is short for. */
 START_TEST(test_depth) {
     for (int deepest = 0; deepest < 2; deepest++) {
-        char text[1024] = HANDLER "rules: [{response: x, then: ";
+        struct buf yaml = BUF_INIT;
+        buf_puts(&yaml, HANDLER "rules: [{response: x, then: ");
         int steps = 25 + deepest; /* the rule stands at 6 */
         for (int i = 0; i < steps; i++)
-            strcat(text, i + 1 < steps ? "{response: x, then: " : "{close: 4000");
+            buf_puts(&yaml, i + 1 < steps ? "{response: x, then: " : "{close: 4000");
         for (int i = 0; i < steps; i++)
-            strcat(text, "}");
-        strcat(text, "}]\n");
-        if (!deepest) {
-            config_unref(load(text));
-            continue;
-        }
-        ck_assert_ptr_nonnull(strstr(refusal_of(text, NULL), ".close: nested deeper than 32 levels"));
+            buf_putc(&yaml, '}');
+        buf_puts(&yaml, "}]\n");
+        if (!deepest)
+            config_unref(load(buf_cstr(&yaml)));
+        else
+            ck_assert_ptr_nonnull(strstr(refusal_of(buf_cstr(&yaml), NULL), ".close: nested deeper than 32 levels"));
+        buf_fini(&yaml);
     }
 }
 END_TEST

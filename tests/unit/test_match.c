@@ -530,13 +530,13 @@ END_TEST
 
 /* The deepest that YAML and a message can be. */
 START_TEST(deep_values) {
-    char yaml[256] = "", text[4096];
-    size_t depth = 30, n = 0;
+    char yaml[256], text[4096];
+    size_t depth = 30, n = 0, at = 0;
     for (size_t i = 0; i < depth; i++)
-        strcat(yaml, "{a: ");
-    strcat(yaml, "1");
-    for (size_t i = 0; i < depth; i++)
-        strcat(yaml, "}");
+        at += (size_t)snprintf(yaml + at, sizeof yaml - at, "{a: ");
+    yaml[at++] = '1';
+    memset(yaml + at, '}', depth);
+    yaml[at + depth] = '\0';
     for (size_t i = 0; i < depth; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "{\"a\":");
     text[n++] = '1';

@@ -415,7 +415,7 @@ START_TEST(test_heavy_messages) {
     char *p = stpcpy(in, "{\"");
     while (p < in + size - 6)
         p = stpcpy(p, "\\u0061"); /* a long name that can only be compared unescaped */
-    strcpy(p, "\":1}");
+    memcpy(p, "\":1}", sizeof "\":1}");
     vm->limits.max_ms = MAX_MS * 40;
     ck_assert_int_eq(run("for i = 1, 500 do local x = msg.x end", in), SCRIPT_UNCHANGED);
     free(in);

@@ -510,7 +510,7 @@ START_TEST(test_mixed_order) {
         if (p != SCRIPT_DONE)
             continue;
         ck_assert_uint_eq(waited[i], 10);
-        ck_assert_int_eq(atoi(buf_cstr(&result.data)), i);
+        ck_assert_int_eq(strtol(buf_cstr(&result.data), NULL, 10), i);
         tasks[i] = NULL;
         left--;
     }
