@@ -142,8 +142,9 @@ $(BUILD)/libmockforge.a: $(LIB_OBJECTS) $(BUILD)/sources
 	@rm -f $@
 	$(AR_QUIET) $(AR) rcs $@ $(LIB_OBJECTS)
 
+# The whole library, so that two functions of one name are an error and not a matter of luck.
 $(BUILD)/mockforge: $(BUILD)/src/cli/main.o $(BUILD)/libmockforge.a
-	$(LD_QUIET) $(CC) -o $@ $^ $(LDFLAGS) $(ALL_LIBS)
+	$(LD_QUIET) $(CC) -o $@ -Wl,--whole-archive $^ -Wl,--no-whole-archive $(LDFLAGS) $(ALL_LIBS)
 
 # One Check program for each file of unit tests.
 $(BUILD)/tests/unit/%.o: private ALL_CFLAGS += -Itests/unit

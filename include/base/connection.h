@@ -16,6 +16,7 @@ struct connection {
     char *query;                 /* what follows '?', as it came, or NULL */
     char *remote_addr;           /* "127.0.0.1:50312", "[::1]:50312" */
     char *subprotocol;           /* as agreed with the client, or NULL */
+    uint64_t opened_us;          /* clock_mono_us() when it came */
     struct headers headers;      /* the client's request headers, as they came */
 };
 

@@ -26,7 +26,7 @@
     X(ERRORS_SCRIPT, COUNTER, "ws_errors_total", "type=\"script\"", "Errors by type.")                                 \
     X(ERRORS_RECORDING, COUNTER, "ws_errors_total", "type=\"recording\"", "Errors by type.")                           \
     X(ERRORS_ACCEPT, COUNTER, "ws_errors_total", "type=\"accept\"", "Errors by type.")                                 \
-    X(UNMATCHED, COUNTER, "ws_unmatched_total", "", "Messages to a mock that no rule matched.")                         \
+    X(UNMATCHED, COUNTER, "ws_unmatched_total", "", "Messages that no rule of a mock matched, or no recording answers.")                         \
     X(PUSHES_DROPPED, COUNTER, "ws_pushes_dropped_total", "", "Messages not sent: the client's send queue was full.")   \
     X(RECORDINGS_OPEN, GAUGE, "ws_recordings_open", "", "Recordings being written.")                                   \
     X(RECORDED_FRAMES, COUNTER, "ws_recorded_frames_total", "", "Lines of frames written to recordings.")              \

@@ -7,7 +7,7 @@
 #include "base/defs.h"
 
 struct slots {
-    struct slot {
+    struct slots_place {
         void *owner; /* NULL: free */
         uint32_t generation, next_free;
     } *items;

@@ -41,6 +41,8 @@ const char *cli_value(const struct cli_args *args, const char *name);
 bool cli_flag(const struct cli_args *args, const char *name);
 /* The i-th value of a repeated option, or NULL. */
 const char *cli_value_at(const struct cli_args *args, const char *name, size_t i);
+/* All values of a repeated option, the texts borrowed, the list malloc'd; NULL: no memory. */
+const char **cli_values(const struct cli_args *args, const char *name, size_t *count);
 const char *cli_operand(const struct cli_args *args, size_t i);
 size_t cli_operand_count(const struct cli_args *args);
 

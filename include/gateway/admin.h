@@ -4,6 +4,8 @@
  *     GET /health/live    200 {"status":"live"}
  *     GET /health/ready   200 {"status":"ready"}, 503 {"status":"stopping"} from admin_stopping() on
  *     GET /__mockforge/ws/unmatched   {"unmatched":[{…}],"total":N}: messages that no rule matched
+ *     GET /__mockforge/ws/tail        recorded lines as they are written, JSON lines without an end (chunked);
+ *                                     ?connection=NAME&path=GLOB&direction=incoming|outgoing
  *
  * Everything else is refused as JSON: {"error":"not_found","message":"…"}. One request a connection.
  *
@@ -14,6 +16,7 @@
 #ifndef MF_GATEWAY_ADMIN_H
 #define MF_GATEWAY_ADMIN_H
 
+#include "base/buf.h"
 #include "base/metrics.h"
 #include "config/config.h"
 
@@ -21,6 +24,8 @@
 #define ADMIN_REQUEST_TIMEOUT_MS 5000 /* from the accept to the end of the request's head */
 
 struct admin;
+struct recorder;
+struct unmatched;
 
 struct admin_options {
     const struct admin_config *config; /* copied */
@@ -28,6 +33,10 @@ struct admin_options {
     void (*metrics)(void *arg, uint64_t sum[METRIC_COUNT]);
     void *arg;
     struct unmatched *unmatched; /* borrowed */
+    struct recorder *recorder;   /* borrowed */
+    /* Appends the paths of the routes that are recorded and of those that are not, as JSON strings with commas between
+     * them. On the admin thread. */
+    void (*routes)(void *arg, struct buf *recorded, struct buf *unrecorded);
 };
 
 /* Binds the address and starts the thread; "admin_listening" is logged. Main thread; blocks on the resolution of a host

@@ -2,8 +2,8 @@
  *
  * The reader works on headers only and never on payloads, which is what lets a relay pass a masked payload on as it
  * came; wslay's frame API, which unmasks into a buffer of its own, is the writer (frame_write) wherever we originate a
- * frame, and the oracle that the fuzz target compares this reader with. No allocation: a declared length costs nothing.
- * Thread: the owner's. */
+ * masked frame, and the oracle that the fuzz target compares this reader with. No allocation: a declared length costs
+ * nothing. Thread: the owner's. */
 #ifndef MF_PROTOCOL_FRAME_H
 #define MF_PROTOCOL_FRAME_H
 

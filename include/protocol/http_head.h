@@ -37,6 +37,11 @@ MF_MUSTCHECK int http_request_parse(struct http_head *h, const char *data, size_
 MF_MUSTCHECK int http_response_parse(struct http_head *h, const char *data, size_t len, const char **why);
 void http_head_fini(struct http_head *h);
 
+/* Can a field have this name (a token), and this value (no control characters but the tab)? What comes from a recording or
+ * a person may be anything. */
+bool http_name_is_valid(const char *name, size_t len);
+bool http_value_is_valid(const char *value, size_t len);
+
 /* "Not Found" for 404; "" for a status that it does not know. */
 const char *http_status_text(int status);
 

@@ -70,6 +70,9 @@ struct session_event {
 
 extern const char *const event_type_names[]; /* "recording", "open", "text", … by enum event_type */
 bool event_is_frame(enum event_type type);   /* text … pong; close too */
+extern const char *const event_direction_names[]; /* "incoming", "outgoing" by enum event_direction */
+/* False: it is neither of the two words. */
+MF_MUSTCHECK bool event_direction_named(const char *name, enum event_direction *out);
 
 /* Appends the event as one JSON line with its newline, members in the order of docs/session-file.md. MF_ENOMEM. */
 MF_MUSTCHECK int event_write_line(struct buf *out, const struct session_event *e);

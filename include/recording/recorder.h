@@ -29,8 +29,11 @@ struct recorder_options {
 
 /* Starts the writer thread. Main thread. */
 MF_MUSTCHECK int recorder_new(const struct recorder_options *options, struct recorder **out, struct err *err);
-/* Finishes every recording (last flush, seek table, documents), joins, frees. Main thread, after all workers have ended
- * and closed their captures. Returns MF_EIO when any recording could not be finished whole; it was logged. */
+/* Finishes every recording (last flush, seek table, documents) and joins. Main thread, after all workers have ended
+ * and closed their captures; then recorder_free(). Returns MF_EIO when any recording could not be finished whole; it was
+ * logged. The counters are final after it. */
+int recorder_finish(struct recorder *r);
+/* recorder_finish(), when that was not called, and frees. NULL is accepted. */
 int recorder_free(struct recorder *r);
 /* The writer's counters, for the sum. Any thread. */
 const struct metrics *recorder_metrics(const struct recorder *r);

@@ -4,12 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What a file or a peer chose is in there too, and a terminal obeys control characters. */
+static void disarm(char *text) {
+    for (; *text; text++)
+        if (((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t') || *text == 0x7f)
+            *text = '?';
+}
+
 static int set_v(struct err *err, enum mf_err code, const char *fmt, va_list ap) {
     if (err) {
         err->code = code;
         err->line = err->column = 0;
         err->file[0] = '\0';
         vsnprintf(err->text, sizeof err->text, fmt, ap);
+        disarm(err->text);
     }
     return (int)code;
 }

@@ -4,11 +4,11 @@
 
 static bool grow(struct slots *s) {
     uint32_t count = s->count ? s->count * 2 : 16;
-    struct slot *items = count > s->count ? realloc(s->items, count * sizeof *items) : NULL;
+    struct slots_place *items = count > s->count ? realloc(s->items, count * sizeof *items) : NULL;
     if (!items)
         return false;
     for (uint32_t i = s->count; i < count; i++)
-        items[i] = (struct slot){.generation = 1, .next_free = i + 1};
+        items[i] = (struct slots_place){.generation = 1, .next_free = i + 1};
     s->items = items;
     s->count = count;
     return true;
@@ -32,7 +32,7 @@ void *slots_find(const struct slots *s, uint64_t number) {
 void slots_release(struct slots *s, uint64_t number) {
     if (!slots_find(s, number))
         return;
-    struct slot *slot = &s->items[(uint32_t)number];
+    struct slots_place *slot = &s->items[(uint32_t)number];
     slot->owner = NULL;
     slot->generation += slot->generation == UINT32_MAX ? 2 : 1; /* never 0 */
     slot->next_free = s->first_free;

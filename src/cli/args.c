@@ -239,6 +239,16 @@ const char *cli_value_at(const struct cli_args *args, const char *name, size_t i
     return NULL;
 }
 
+const char **cli_values(const struct cli_args *args, const char *name, size_t *count) {
+    *count = 0;
+    while (cli_value_at(args, name, *count))
+        ++*count;
+    const char **list = calloc(*count + 1, sizeof *list);
+    for (size_t i = 0; list && i < *count; i++)
+        list[i] = cli_value_at(args, name, i);
+    return list;
+}
+
 const char *cli_operand(const struct cli_args *args, size_t i) {
     return i < args->operand_count ? args->operands[i] : NULL;
 }

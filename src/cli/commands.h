@@ -8,7 +8,13 @@ extern const struct cli_command cli_serve;        /* serve.c */
 extern const struct cli_command cli_ws_record;    /* ws_record.c */
 extern const struct cli_command cli_ws_show;      /* ws_show.c */
 extern const struct cli_command cli_ws_ls;        /* ws_ls.c */
+extern const struct cli_command cli_ws_stats;     /* ws_stats.c */
+extern const struct cli_command cli_ws_tail;      /* ws_tail.c */
 extern const struct cli_command cli_ws_convert;   /* ws_convert.c */
+extern const struct cli_command cli_ws_diff;      /* ws_diff.c */
+extern const struct cli_command cli_ws_redact;    /* ws_redact.c */
+extern const struct cli_command cli_ws_merge;     /* ws_merge.c */
+extern const struct cli_command cli_ws_cut;       /* ws_cut.c */
 extern const struct cli_command cli_health;        /* health.c */
 extern const struct cli_command cli_config_check; /* config.c */
 extern const struct cli_command cli_config_schema;

@@ -22,7 +22,7 @@ static enum value_kind kind_of(const char *name) {
         return VALUE_COMMAND;
     bool words = strchr(name, '|') != NULL;
     for (const char *p = name; *p; p++)
-        words = words && (islower((unsigned char)*p) || isdigit((unsigned char)*p) || strchr("|-_", *p));
+        words = words && (islower((unsigned char)*p) || isdigit((unsigned char)*p) || strchr("|-_.", *p));
     return words ? VALUE_WORDS : VALUE_NONE;
 }
 

@@ -69,6 +69,21 @@ int settings_add_sets(struct settings *s, const struct cli_args *args) {
     return EXIT_FINE;
 }
 
+int settings_add_listen(struct settings *s, const struct cli_args *args, const char *listen) {
+    const char *colon = strrchr(listen, ':');
+    const char *port = colon ? colon + 1 : listen;
+    uint64_t number;
+    if (!cli_number(args, "the port of --listen", port, 0, UINT16_MAX, &number))
+        return EXIT_USAGE;
+    size_t host_len = colon ? (size_t)(colon - listen) : 0;
+    bool bracketed = host_len > 2 && listen[0] == '[' && listen[host_len - 1] == ']';
+    char *host = bracketed ? strndup(listen + 1, host_len - 2) : strndup(listen, host_len);
+    bool ok = host && settings_add(s, "websocket.port", port) == MF_OK &&
+              settings_add(s, "websocket.host", *host ? host : "127.0.0.1") == MF_OK;
+    free(host);
+    return ok ? EXIT_FINE : EXIT_IO;
+}
+
 void settings_choose_file(struct settings *s, const char *named) {
     s->input.file = named ? named : access(SETTINGS_DEFAULT_FILE, F_OK) == 0 ? SETTINGS_DEFAULT_FILE : NULL;
 }

@@ -22,6 +22,8 @@ void settings_fini(struct settings *s);
 MF_MUSTCHECK int settings_add(struct settings *s, const char *key, const char *value);
 /* Takes every --set of the command line. An exit code; usage errors are printed. */
 MF_MUSTCHECK int settings_add_sets(struct settings *s, const struct cli_args *args);
+/* One --listen: "127.0.0.1:9000", "[::1]:9000", ":9000", "9000". An exit code; usage errors are printed. */
+MF_MUSTCHECK int settings_add_listen(struct settings *s, const struct cli_args *args, const char *listen);
 /* Chooses the file: the one that was named, else ./mockforge.yaml when it is there, else none. */
 void settings_choose_file(struct settings *s, const char *named);
 /* Loads; an exit code, errors are printed. */

@@ -135,3 +135,17 @@ void cli_status(const char *fmt, ...) {
     buf_fini(&line);
     buf_fini(&text);
 }
+
+int ui_write(struct buf *out) {
+    size_t done = 0;
+    int failed = 0;
+    while (done < out->len && !failed) {
+        ssize_t n = write(STDOUT_FILENO, out->data + done, out->len - done);
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            failed = errno;
+    }
+    buf_reset(out);
+    return failed;
+}

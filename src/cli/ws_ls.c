@@ -24,12 +24,6 @@ static const char *const state_names[] = {
     [STATE_TRUNCATED] = "truncated",
     [STATE_UNREADABLE] = "unreadable",
 };
-static const char *const form_names[] = {
-    [READER_NATIVE] = "native",
-    [READER_JSONL] = "jsonl",
-    [READER_DOCUMENT] = "document",
-    [READER_DOCUMENT_ZST] = "document.zst",
-};
 
 struct entry {
     const char *name;
@@ -115,7 +109,7 @@ static void put_json(struct buf *out, const struct entry *e) {
         buf_putc(out, '}');
         return;
     }
-    buf_printf(out, ",\"form\":\"%s\",\"recorded_at\":", form_names[s->form]);
+    buf_printf(out, ",\"form\":\"%s\",\"recorded_at\":", reader_form_names[s->form]);
     if (s->recorded_at_us)
         buf_printf(out, "\"%s\"", clock_rfc3339(s->recorded_at_us, when));
     else

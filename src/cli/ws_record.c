@@ -41,7 +41,7 @@ static void on_status(const struct gateway_status *status, void *arg) {
     char payload[32], file[32];
     print_size(payload, sizeof payload, m[METRIC_RECORDED_BYTES]);
     print_size(file, sizeof file, m[METRIC_RECORDED_FILE_BYTES]);
-    cli_status("%" PRIu64 " connections (%" PRIu64 " open)  %" PRIu64 " messages  %s  file %s  %" PRIu64 "/s%s",
+    cli_status("%" PRIu64 " connections (%" PRIu64 " open)  %" PRIu64 " frames  %s  file %s  %" PRIu64 "/s%s",
                m[METRIC_CONNECTIONS_TOTAL], m[METRIC_CONNECTIONS_ACTIVE], frames, payload, file, p->rate,
                m[METRIC_ERRORS_RECORDING] ? "  RECORDING ERRORS, see the log" : "");
 }
@@ -57,25 +57,6 @@ static int add_all(struct settings *s, const struct key_value *pairs, size_t cou
         if (pairs[i].value && settings_add(s, pairs[i].key, pairs[i].value) < 0)
             return EXIT_IO;
     return EXIT_FINE;
-}
-
-/* "127.0.0.1:9000", "[::1]:9000", ":9000", "9000". */
-static int add_listen(struct settings *s, const struct cli_args *args, const char *listen) {
-    const char *colon = strrchr(listen, ':');
-    const char *port = colon ? colon + 1 : listen;
-    uint64_t number;
-    if (!cli_number(args, "the port of --listen", port, 0, UINT16_MAX, &number))
-        return EXIT_USAGE;
-    size_t host_len = colon ? (size_t)(colon - listen) : 0;
-    bool bracketed = host_len > 2 && listen[0] == '[' && listen[host_len - 1] == ']';
-    char *host = bracketed ? strndup(listen + 1, host_len - 2) : strndup(listen, host_len);
-    const struct key_value pairs[] = {
-        {"websocket.port", port},
-        {"websocket.host", host && *host ? host : "127.0.0.1"},
-    };
-    int rc = host ? add_all(s, pairs, ARRAY_LEN(pairs)) : EXIT_IO;
-    free(host);
-    return rc;
 }
 
 /* Every route is recorded to the one file; only_path and exclude_ping filter. */
@@ -120,7 +101,7 @@ static int build_settings(struct settings *s, const struct cli_args *args) {
     if (rc == EXIT_FINE)
         rc = add_all(s, general, ARRAY_LEN(general));
     if (rc == EXIT_FINE && (listen || relay))
-        rc = add_listen(s, args, listen ? listen : LISTEN_DEFAULT);
+        rc = settings_add_listen(s, args, listen ? listen : LISTEN_DEFAULT);
     if (rc == EXIT_FINE)
         rc = add_record(s, args, "websocket");
     if (rc == EXIT_FINE)
@@ -139,10 +120,11 @@ static void print_result(const struct progress *p) {
         fprintf(stderr, "nothing was recorded, there is no new file\n");
         return;
     }
-    fprintf(stderr, "%" PRIu64 " messages of %" PRIu64 " connections recorded to %s\n", m[METRIC_RECORDED_FRAMES],
-            m[METRIC_CONNECTIONS_TOTAL], p->output);
+    uint64_t frames = m[METRIC_RECORDED_FRAMES], connections = m[METRIC_CONNECTIONS_TOTAL];
+    fprintf(stderr, "%" PRIu64 " frame%s of %" PRIu64 " connection%s recorded to %s\n", frames, frames == 1 ? "" : "s",
+            connections, connections == 1 ? "" : "s", p->output);
     if (m[METRIC_RECORD_DROPPED])
-        fprintf(stderr, "%" PRIu64 " messages could not be recorded; the log says why\n", m[METRIC_RECORD_DROPPED]);
+        fprintf(stderr, "%" PRIu64 " frames could not be recorded; the log says why\n", m[METRIC_RECORD_DROPPED]);
 }
 
 static int record(const struct config_input *input, struct config *config, struct progress *progress) {

@@ -1,37 +1,24 @@
 /* mockforge ws show: what a session file holds, one line an event. */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/ui.h"
+#include "cli/ws_filter.h"
 #include "cli/ws_show_line.h"
 #include "recording/reader.h"
 
 #define OUTPUT_CHUNK 65536
 #define FOLLOW_EVERY_NS 100000000L /* a recorder flushes every 100 ms */
-#define LATE_US 5000000u /* lines of several connections may step back in time a little: --to looks this far on */
-#define CONNECTIONS_MAX 64
-#define ALL_TYPES UINT_MAX
-
-struct filter {
-    const char *connections[CONNECTIONS_MAX];
-    size_t connection_count;
-    bool has_direction;
-    enum event_direction direction;
-    unsigned types; /* bit by enum event_type */
-    uint64_t from_us, to_us;
-    const char *grep;
-    uint64_t limit;
-};
 
 struct show {
     const struct cli_args *args;
-    struct filter filter;
+    struct ws_filter filter;
+    struct ws_sieve sieve;
+    uint64_t limit;
     struct show_style style;
     bool json, follow;
     struct buf out;
@@ -41,13 +28,10 @@ struct show {
 
 /* clang-format off */
 static const struct cli_option options[] = {
-    {.name = "connection", .letter = 'c', .argument = "NAME", .repeated = true, .help = "Only this connection"},
-    {.name = "direction", .letter = 'd', .argument = "WHICH", .help = "Only frames that are incoming (from the client) or outgoing"},
-    {.name = "type", .letter = 't', .argument = "LIST",
-     .help = "Only these types: text, binary, continuation, ping, pong, close, open, end, gap, fault; a list with commas"},
+    WS_FILTER_PLACE_OPTIONS,
     {.name = "from", .argument = "SECONDS", .help = "From this time of the recording on"},
     {.name = "to", .argument = "SECONDS", .help = "Up to this time of the recording"},
-    {.name = "grep", .letter = 'g', .argument = "TEXT", .help = "Only frames whose payload holds this text"},
+    WS_FILTER_PAYLOAD_OPTIONS,
     {.name = "limit", .letter = 'n', .argument = "N", .help = "At most this many events"},
     {.name = "full", .help = "Whole messages, however long"},
     {.name = "json", .help = "The native form's JSON lines"},
@@ -57,129 +41,52 @@ static const struct cli_option options[] = {
 };
 /* clang-format on */
 
-/* --- what is asked for --- */
-
-static bool read_seconds(const struct cli_args *args, const char *name, uint64_t *out_us) {
-    const char *text = cli_value(args, name);
-    char *end;
-    if (!text)
-        return true;
-    double seconds = strtod(text, &end);
-    if (end == text || *end || *text == '-' || !(seconds <= 1e12)) {
-        cli_usage_error(args, "--%s: \"%s\" is not a number of seconds", name, text);
-        return false;
-    }
-    *out_us = (uint64_t)(seconds * 1e6 + 0.5);
-    return true;
-}
-
-static bool add_type(const struct cli_args *args, struct filter *f, const char *name, size_t len) {
-    for (unsigned i = 0; i <= EVENT_FAULT; i++)
-        if (strlen(event_type_names[i]) == len && !memcmp(event_type_names[i], name, len)) {
-            f->types |= 1u << i;
-            return true;
-        }
-    cli_usage_error(args,
-                    "--type: \"%.*s\" is none of text, binary, continuation, ping, pong, close, open, end, gap, fault",
-                    (int)len, name);
-    return false;
-}
-
-static bool read_types(const struct cli_args *args, struct filter *f) {
-    const char *list = cli_value(args, "type");
-    f->types = list ? 0 : ALL_TYPES;
-    while (list && *list) {
-        size_t len = strcspn(list, ",");
-        if (len && !add_type(args, f, list, len))
-            return false;
-        list += len + (list[len] == ',');
-    }
-    return true;
-}
-
-static bool read_direction(const struct cli_args *args, struct filter *f) {
-    const char *direction = cli_value(args, "direction");
-    if (!direction)
-        return true;
-    f->has_direction = true;
-    f->direction = strcmp(direction, "outgoing") ? EVENT_INCOMING : EVENT_OUTGOING;
-    if (f->direction == EVENT_OUTGOING || !strcmp(direction, "incoming"))
-        return true;
-    cli_usage_error(args, "--direction: \"%s\" is neither incoming nor outgoing", direction);
-    return false;
-}
-
-static bool read_filter(const struct cli_args *args, struct filter *f) {
-    const char *limit = cli_value(args, "limit"), *name;
-    *f = (struct filter){.to_us = UINT64_MAX - LATE_US, .limit = UINT64_MAX, .grep = cli_value(args, "grep")};
-    while ((name = cli_value_at(args, "connection", f->connection_count))) {
-        if (f->connection_count == CONNECTIONS_MAX) {
-            cli_usage_error(args, "--connection: at most %d of them", CONNECTIONS_MAX);
-            return false;
-        }
-        f->connections[f->connection_count++] = name;
-    }
-    return read_types(args, f) && read_direction(args, f) && read_seconds(args, "from", &f->from_us) &&
-           read_seconds(args, "to", &f->to_us) &&
-           (!limit || cli_number(args, "--limit", limit, 0, UINT64_MAX, &f->limit));
-}
-
-static bool is_named(const struct filter *f, const char *connection) {
-    for (size_t i = 0; i < f->connection_count; i++)
-        if (!strcmp(f->connections[i], connection))
-            return true;
-    return f->connection_count == 0;
-}
-
-/* Bytes that are none may have no address, which memmem(3) must not be given. */
-static bool holds(const struct event_bytes *b, const char *text) {
-    return b->len && memmem(b->data, b->len, text, strlen(text));
-}
-
-static bool passes(const struct filter *f, const struct session_event *e) {
-    if (!(f->types & 1u << e->type))
-        return false;
-    bool frame = event_is_frame(e->type);
-    if ((f->grep || f->has_direction) && (!frame || (f->has_direction && e->direction != f->direction)))
-        return false;
-    if (f->grep && !holds(&e->data, f->grep) && !holds(&e->reason, f->grep))
-        return false;
-    if (e->type == EVENT_RECORDING)
-        return f->from_us == 0;
-    return e->timestamp_us >= f->from_us && e->timestamp_us <= f->to_us && is_named(f, e->connection);
-}
-
 /* --- showing --- */
 
 static void flush(struct show *s) {
-    size_t done = 0;
-    while (done < s->out.len && !s->write_error) {
-        ssize_t n = write(STDOUT_FILENO, s->out.data + done, s->out.len - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            s->write_error = errno;
-        else
-            done += (size_t)n;
+    int failed = ui_write(&s->out);
+    s->write_error = failed ? failed : s->write_error;
+}
+
+static int show_selection(struct show *s, const struct session_event *e, const struct buf *selected, struct err *err) {
+    const char *json = (const char *)selected->data, *end = json + selected->len;
+    for (; json < end; json += strlen(json) + 1) {
+        if (!s->json)
+            show_selected(&s->out, e, json, &s->style);
+        else if (show_selected_json(&s->out, e, json) < 0)
+            return err_set(err, MF_ENOMEM, "out of memory");
     }
-    buf_reset(&s->out);
+    return MF_OK;
 }
 
 static int show_event(struct show *s, const struct session_event *e, struct err *err) {
-    if (s->json) {
-        if (event_write_line(&s->out, e) < 0)
-            return err_set(err, MF_ENOMEM, "out of memory");
-    } else {
+    if (!s->json)
         show_line(&s->out, e, &s->style);
-    }
-    s->shown += e->type != EVENT_RECORDING;
-    if (s->out.len >= OUTPUT_CHUNK)
-        flush(s);
+    else if (event_write_line(&s->out, e) < 0)
+        return err_set(err, MF_ENOMEM, "out of memory");
     return MF_OK;
 }
 
 static bool is_done(const struct show *s) {
-    return s->write_error || s->shown >= s->filter.limit;
+    return s->write_error || s->shown >= s->limit;
+}
+
+/* What has passed the filter. */
+static int show_message(const struct session_event *events, size_t count, const struct buf *selected, void *arg,
+                        struct err *err) {
+    struct show *s = arg;
+    int rc = MF_OK;
+    if (selected) {
+        s->shown++;
+        rc = show_selection(s, &events[count - 1], selected, err);
+    }
+    for (size_t i = 0; !selected && i < count && rc == MF_OK && !is_done(s); i++) {
+        rc = show_event(s, &events[i], err);
+        s->shown += events[i].type != EVENT_RECORDING;
+    }
+    if (s->out.len >= OUTPUT_CHUNK)
+        flush(s);
+    return rc;
 }
 
 static void wait_a_little(void) {
@@ -201,14 +108,16 @@ static int show_events(struct show *s, struct reader *r, bool *done, struct err 
     struct session_event e;
     int rc = 0;
     while (!(*done = is_done(s)) && (rc = reader_next(r, &e, err)) > 0) {
-        if (e.type != EVENT_RECORDING && e.timestamp_us > s->filter.to_us + LATE_US) {
+        if (ws_filter_past(&s->filter, &e)) {
             *done = true;
             rc = 0;
             break;
         }
-        if (passes(&s->filter, &e) && (rc = show_event(s, &e, err)) < 0)
+        if ((rc = ws_sieve_add(&s->sieve, &e, err)) < 0)
             break;
     }
+    if (rc >= 0 && !is_done(s) && !s->follow)
+        rc = ws_sieve_end(&s->sieve, err);
     flush(s);
     if (rc >= 0 && s->write_error && s->write_error != EPIPE)
         return err_set(err, MF_EIO, "cannot write to stdout: %s", strerror(s->write_error));
@@ -225,40 +134,55 @@ static int show_all(struct show *s, struct reader *r, struct err *err) {
             wait_a_little();
         }
     }
-    if (rc == MF_OK && !done && reader_ended(r) == READER_END_TRUNCATED)
+    if (rc == MF_OK && !done && reader_size(r) == 0)
+        fprintf(stderr, "mockforge ws show: %s is empty\n", cli_operand(s->args, 0));
+    else if (rc == MF_OK && !done && reader_ended(r) == READER_END_TRUNCATED)
         fprintf(stderr,
                 "mockforge ws show: %s ends in the middle of a %s: it is being written, or its writer was killed\n",
                 cli_operand(s->args, 0), reader_form(r) == READER_NATIVE ? "frame" : "message");
+    if (s->sieve.cut)
+        fprintf(stderr, "mockforge ws show: of %llu message%s larger than %u MiB only the beginning was searched\n",
+                (unsigned long long)s->sieve.cut, s->sieve.cut == 1 ? "" : "s", WS_WHOLE_MAX >> 20);
     return rc;
 }
 
-static int run(const struct cli_args *args) {
-    struct show s = {.args = args, .json = cli_flag(args, "json"), .follow = cli_flag(args, "follow")};
+static int show_file(struct show *s, const char *path) {
     struct reader *r = NULL;
     struct err err;
-    if (!read_filter(args, &s.filter))
-        return EXIT_USAGE;
-    bool terminal = isatty(STDOUT_FILENO);
-    s.style = (struct show_style){.colour = cli_colour(STDOUT_FILENO),
-                                  .full = !terminal || cli_flag(args, "full"),
-                                  .width = ui_width(STDOUT_FILENO)};
-    if (s.follow)
-        wait_for_file(cli_operand(args, 0));
-    int rc = reader_open(cli_operand(args, 0), &r, &err);
-    if (rc == MF_OK && s.follow && (reader_form(r) == READER_DOCUMENT || reader_form(r) == READER_DOCUMENT_ZST)) {
+    if (s->follow)
+        wait_for_file(path);
+    int rc = reader_open(path, &r, &err);
+    if (rc == MF_OK && s->follow && reader_form(r) != READER_NATIVE && reader_form(r) != READER_JSONL) {
         reader_close(r);
-        return cli_usage_error(args,
+        return cli_usage_error(s->args,
                                "--follow: a document is written when its recording has ended; follow its journal");
     }
     if (rc == MF_OK)
-        reader_recover(r, cli_flag(args, "recover"));
-    if (rc == MF_OK && s.filter.from_us)
-        rc = reader_seek(r, s.filter.from_us, &err);
+        reader_recover(r, cli_flag(s->args, "recover"));
+    if (rc == MF_OK && s->filter.from_us)
+        rc = reader_seek(r, s->filter.from_us, &err);
     if (rc == MF_OK)
-        rc = show_all(&s, r, &err);
+        rc = show_all(s, r, &err);
     reader_close(r);
-    buf_fini(&s.out);
     return rc < 0 ? cli_fail(EXIT_IO, &err) : EXIT_FINE;
+}
+
+static int run(const struct cli_args *args) {
+    struct show s = {
+        .args = args, .limit = UINT64_MAX, .json = cli_flag(args, "json"), .follow = cli_flag(args, "follow")};
+    const char *limit = cli_value(args, "limit");
+    bool terminal = isatty(STDOUT_FILENO);
+    s.sieve = (struct ws_sieve){.filter = &s.filter, .fn = show_message, .arg = &s};
+    s.style = (struct show_style){.colour = cli_colour(STDOUT_FILENO),
+                                  .full = !terminal || cli_flag(args, "full"),
+                                  .width = ui_width(STDOUT_FILENO)};
+    bool good =
+        ws_filter_read(args, &s.filter) && (!limit || cli_number(args, "--limit", limit, 0, UINT64_MAX, &s.limit));
+    int code = good ? show_file(&s, cli_operand(args, 0)) : EXIT_USAGE;
+    ws_sieve_fini(&s.sieve);
+    ws_filter_fini(&s.filter);
+    buf_fini(&s.out);
+    return code;
 }
 
 const struct cli_command cli_ws_show = {
@@ -269,15 +193,22 @@ const struct cli_command cli_ws_show = {
     .summary = "show what a session file holds",
     .details =
         "Prints one line for each event: seconds since the recording began, connection, direction (-> from the client, "
-        "<- to it), type, size and payload. Binary payloads are in hexadecimal. On a terminal lines are cut to its width "
+        "<- to it), type, size and payload. Binary payloads are in hexadecimal. On a terminal lines are cut to its "
+        "width "
         "unless --full is given. Characters that would control a terminal are escaped.\n"
         "\n"
         "Reads every form (.jsonl.zst, .jsonl, .json, .json.zst), told by the content; also a file that is being "
         "written. --from uses the seek table and is fast in large files.\n"
         "\n"
+        "Filters that look at payloads (--grep, --regex, --json-path, --select) see messages whole: one in several "
+        "frames or pieces is shown with its last one. A regular expression has a budget of steps, beyond which it does "
+        "not match; of a message only the first 16 MiB are searched.\n"
+        "\n"
         "  mockforge ws show recordings/sample.jsonl.zst\n"
         "  mockforge ws show --connection conn-3 --type text --from 60 --to 90 session.jsonl.zst\n"
         "  mockforge ws show --follow --grep error recordings/today.jsonl.zst\n"
+        "  mockforge ws show --json-path type=trade --json-path 'items.*.price' session.jsonl.zst\n"
+        "  mockforge ws show --json-path /method=subscribe --select /params/channel session.jsonl.zst\n"
         "  mockforge ws show --json session.json | jq -r .data",
     .options = options,
     .run = run,

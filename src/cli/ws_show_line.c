@@ -2,6 +2,9 @@
 
 #include "base/clock.h"
 #include "cli/ui.h"
+#include "protocol/json.h"
+#include "protocol/printable.h"
+#include "protocol/text.h"
 
 #define BYTES_A_COLUMN 4 /* of UTF-8, at most: what is beyond the line's width is not even escaped */
 
@@ -36,55 +39,8 @@ static void paint(struct buf *out, const struct show_style *style, enum paint p)
 
 /* --- text that may be hostile --- */
 
-/* The character at s: its length in bytes, 0 when it is not UTF-8. */
-static size_t character(const uint8_t *s, size_t len, uint32_t *code) {
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    if (n == 0 || n > len)
-        return 0;
-    *code = n == 1 ? s[0] : s[0] & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        *code = *code << 6 | (s[i] & 0x3f);
-    }
-    bool surrogate = *code >= 0xd800 && *code <= 0xdfff;
-    return n > 1 && (*code < least[n] || *code > 0x10ffff || surrogate) ? 0 : n;
-}
-
-/* C1 controls drive terminals as C0 do; the others hide, break or turn text around. */
-static bool is_harmful(uint32_t c) {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
-           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
-           (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe0fff);
-}
-
-static void escape_code(struct buf *out, uint32_t c) {
-    if (c == '\n')
-        buf_puts(out, "\\n");
-    else if (c == '\r')
-        buf_puts(out, "\\r");
-    else if (c == '\t')
-        buf_puts(out, "\\t");
-    else
-        buf_printf(out, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%06x", c);
-}
-
 void show_escape(struct buf *out, const void *data, size_t len) {
-    const uint8_t *s = data;
-    while (len) {
-        uint32_t code = 0;
-        size_t n = character(s, len, &code);
-        if (n == 0)
-            buf_printf(out, "\\x%02x", *s);
-        else if (is_harmful(code))
-            escape_code(out, code);
-        else
-            buf_append(out, s, n);
-        n = MAX(n, (size_t)1);
-        s += n;
-        len -= n;
-    }
+    printable_append(out, data, len);
 }
 
 static void escape_string(struct buf *out, const char *s) {
@@ -264,14 +220,56 @@ static void put_event(struct buf *out, const struct session_event *e, const stru
     }
 }
 
+/* Appends a line's text, cut to the width unless all of it is wanted. */
+static void put_line(struct buf *out, struct buf *line, const struct show_style *style) {
+    if (style->full)
+        buf_append(out, line->data, line->len);
+    else
+        ui_fit(out, buf_cstr(line), style->width);
+    buf_putc(out, '\n');
+}
+
 void show_line(struct buf *out, const struct session_event *e, const struct show_style *style) {
     if (style->full) {
         put_event(out, e, style);
-    } else {
-        struct buf line = BUF_INIT;
-        put_event(&line, e, style);
-        ui_fit(out, buf_cstr(&line), style->width);
-        buf_fini(&line);
+        buf_putc(out, '\n');
+        return;
     }
-    buf_putc(out, '\n');
+    struct buf line = BUF_INIT;
+    put_event(&line, e, style);
+    put_line(out, &line, style);
+    buf_fini(&line);
+}
+
+void show_selected(struct buf *out, const struct session_event *e, const char *json, const struct show_style *style) {
+    struct buf line = BUF_INIT, value = BUF_INIT;
+    size_t len = strlen(json);
+    if (*json == '"')
+        json_unescape(&value, json + 1, len - 2);
+    else
+        buf_append(&value, json, len);
+    put_place(&line, e, style);
+    put_arrow(&line, e, style);
+    show_escape(&line, value.data, style->full ? value.len : MIN(value.len, style->width * BYTES_A_COLUMN));
+    put_line(out, &line, style);
+    buf_fini(&line);
+    buf_fini(&value);
+}
+
+int show_selected_json(struct buf *out, const struct session_event *e, const char *json) {
+    size_t before = out->len;
+    buf_puts(out, "{\"connection\":");
+    json_quote(out, e->connection, strlen(e->connection));
+    buf_puts(out, ",\"timestamp_ms\":");
+    text_ms(out, e->timestamp_us);
+    buf_printf(out, ",\"direction\":\"%s\",\"type\":\"%s\",\"value\":",
+               event_direction_names[e->direction], event_type_names[e->type]);
+    /* White space between tokens may hold line breaks. Inside strings there are none. */
+    for (const char *p = json; *p; p++)
+        buf_putc(out, *p == '\n' || *p == '\r' ? ' ' : *p);
+    buf_puts(out, "}\n");
+    if (!out->failed)
+        return MF_OK;
+    out->len = before;
+    return MF_ENOMEM;
 }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/admin_answer.h"
+#include "gateway/admin_tail.h"
 #include "net/link.h"
 #include "net/listener.h"
 
@@ -22,6 +23,8 @@ struct admin {
     struct listener *listener;
     struct list connections; /* in the order of their accepts, so that of their deadlines */
     size_t count;
+    struct list tails; /* those who look on: admin_tail.c */
+    struct tap *tapped; /* for the request that is being answered: its answer goes on */
     struct metrics counts; /* this thread's cells */
     struct inbox_item stop;
     pthread_t thread;
@@ -65,6 +68,69 @@ static void sum_all(void *arg, uint64_t sum[METRIC_COUNT]) {
     a->options.metrics(a->options.arg, sum);
 }
 
+/* ---- looking on ---- */
+
+/* A line of its own for programs too: a session file's first, with what can be seen as a further member. */
+static void write_first_line(struct admin *a, struct buf *out) {
+    struct buf recorded = BUF_INIT, unrecorded = BUF_INIT;
+    char when[CLOCK_RFC3339_LEN];
+    a->options.routes(a->options.arg, &recorded, &unrecorded);
+    buf_printf(out,
+               "{\"type\":\"recording\",\"version\":1,\"recorded_at\":\"%s\",\"generator\":\"mockforge " MF_VERSION "\","
+               "\"tail\":{\"note\":\"%s\",\"recorded_routes\":[",
+               clock_rfc3339(clock_wall_us(), when),
+               recorded.len ? "only connections to recorded routes are seen"
+                            : "nothing can be seen: no route is recorded (record: true on a route)");
+    buf_append(out, recorded.data, recorded.len);
+    buf_puts(out, "],\"unrecorded_routes\":[");
+    buf_append(out, unrecorded.data, unrecorded.len);
+    buf_puts(out, "]}}\n");
+    out->failed |= recorded.failed || unrecorded.failed;
+    buf_fini(&recorded);
+    buf_fini(&unrecorded);
+}
+
+static void on_tail(void *arg, const struct http_head *request, struct buf *out) {
+    struct admin *a = arg;
+    struct tap_options options;
+    struct buf space = BUF_INIT, line = BUF_INIT;
+    struct err err;
+    char why[160];
+    bool chunked = request->minor > 0;
+    if (!admin_tail_options(request, &options, &space, why, sizeof why)) {
+        admin_refuse(400, "bad_request", why, false, out);
+    } else if (recorder_tap(a->options.recorder, &options, &a->tapped, &err) < 0) {
+        bool glob = err.code == MF_EINVAL;
+        admin_refuse(glob ? 400 : 503, glob ? "bad_request" : "too_many",
+                     glob ? "path= is not a glob: [ without its ], or a backslash at its end" : err.text, false, out);
+    } else {
+        write_first_line(a, &line);
+        admin_tail_head(out, chunked);
+        admin_tail_chunk(out, chunked, &line);
+        out->failed |= line.failed;
+    }
+    buf_fini(&space);
+    buf_fini(&line);
+}
+
+/* The answer goes on until the client has enough: the link gets another owner. */
+static void connection_tail(struct admin_connection *c, const struct buf *answer, bool chunked) {
+    struct admin *a = c->admin;
+    const struct iovec iov = {answer->data, answer->len};
+    struct tap *tap = a->tapped;
+    a->tapped = NULL;
+    if (answer->failed || link_write(c->link, &iov, 1) < 0) {
+        tap_free(tap);
+        connection_close(c, LINK_CLOSE_NOW);
+        return;
+    }
+    list_remove(&c->item);
+    a->count--;
+    if (admin_tail_start(&a->loop, &a->tails, c->link, tap, chunked) < 0)
+        LOG_LIMITED(LOG_WARN, "tail_refused", "why=%s", "\"out of memory\"");
+    loop_bury(&a->loop, c, connection_free);
+}
+
 /* A whole head, or the part of one that can be refused already. */
 static void connection_answer(struct admin_connection *c, int size) {
     struct admin *a = c->admin;
@@ -74,7 +140,8 @@ static void connection_answer(struct admin_connection *c, int size) {
                                     .started_us = a->started_us,
                                     .metrics = sum_all,
                                     .arg = a,
-                                    .unmatched = a->options.unmatched};
+                                    .unmatched = a->options.unmatched,
+                                    .tail = a->options.recorder ? on_tail : NULL};
     struct buf answer = BUF_INIT;
     struct http_head request = {0};
     const char *why = "malformed or oversized request head";
@@ -85,7 +152,10 @@ static void connection_answer(struct admin_connection *c, int size) {
         admin_refuse(-rc, "bad_request", why, false, &answer);
     else
         answer.failed = true;
-    connection_send(c, &answer);
+    if (a->tapped)
+        connection_tail(c, &answer, request.minor > 0);
+    else
+        connection_send(c, &answer);
     http_head_fini(&request);
     buf_fini(&answer);
 }
@@ -166,6 +236,7 @@ static void on_tick(void *receiver) {
     struct admin *a = receiver;
     for (struct admin_connection *c; (c = oldest(a)) && c->deadline_ms <= a->loop.now_ms;)
         connection_close(c, LINK_CLOSE_NOW);
+    admin_tails_check(&a->tails);
 }
 
 /* ---- life ---- */
@@ -203,6 +274,7 @@ int admin_new(const struct admin_options *options, struct admin **out, struct er
     a->started_us = clock_wall_us();
     a->stop.deliver = on_stop;
     list_init(&a->connections);
+    list_init(&a->tails);
     a->config = *options->config;
     a->config.host = strdup(options->config->host);
     a->config.token = options->config->token ? strdup(options->config->token) : NULL;
@@ -238,6 +310,7 @@ void admin_free(struct admin *a) {
     listener_free(a->listener);
     for (struct admin_connection *c; (c = oldest(a));)
         connection_close(c, LINK_CLOSE_NOW);
+    admin_tails_end(&a->tails);
     loop_fini(&a->loop);
     free(a->config.host);
     free(a->config.token);

@@ -130,6 +130,12 @@ static void answer_unmatched(const struct admin_site *site, bool head_only, stru
     buf_fini(&body);
 }
 
+static void answer_tail(const struct admin_site *site, bool head_only, struct buf *out) {
+    (void)site;
+    const struct buf none = BUF_INIT;
+    respond(200, "application/x-ndjson", "", &none, head_only, out); /* to HEAD; GET is answered by site->tail */
+}
+
 struct page {
     const char *path;
     void (*answer)(const struct admin_site *site, bool head_only, struct buf *out);
@@ -141,6 +147,7 @@ static const struct page pages[] = {
     {"/health/live", answer_live, true},
     {"/health/ready", answer_ready, true},
     {"/__mockforge/ws/unmatched", answer_unmatched, false},
+    {"/__mockforge/ws/tail", answer_tail, false},
 };
 
 static const struct page *find_page(const char *path) {
@@ -162,9 +169,11 @@ void admin_answer(const struct admin_site *site, const struct http_head *request
     else if (site->token && !(page && page->open) && !has_token(request, site->token))
         admin_refuse(401, "unauthorized", "Authorization: Bearer with admin.token is missing or wrong", head_only, out);
     else if (!page)
-        admin_refuse(404, "not_found", "there is /metrics, /health/live, /health/ready and /__mockforge/ws/unmatched", head_only, out);
+        admin_refuse(404, "not_found", "there is /metrics, /health/live, /health/ready, /__mockforge/ws/unmatched and /__mockforge/ws/tail", head_only, out);
     else if (!head_only && strcmp(request->method, "GET") != 0)
         admin_refuse(405, "method_not_allowed", "GET and HEAD only", head_only, out);
+    else if (page->answer == answer_tail && !head_only && site->tail)
+        site->tail(site->arg, request, out);
     else
         page->answer(site, head_only, out);
 }

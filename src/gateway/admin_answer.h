@@ -16,6 +16,9 @@ struct admin_site {
     void (*metrics)(void *arg, uint64_t sum[METRIC_COUNT]);
     void *arg;
     struct unmatched *unmatched;
+    /* GET /__mockforge/ws/tail: appends the answer's beginning, or a refusal. Further lines follow, when it says so,
+     * from whoever holds the connection. NULL: there is no such page. */
+    void (*tail)(void *arg, const struct http_head *request, struct buf *out);
 };
 
 /* Appends the whole response to a request. */

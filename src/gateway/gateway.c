@@ -14,6 +14,7 @@
 #include "gateway/worker.h"
 #include "handler/handlers.h"
 #include "net/tls.h"
+#include "protocol/json.h"
 #include "relay/unmatched.h"
 #include "store/store.h"
 
@@ -24,6 +25,7 @@
 struct gateway {
     struct gateway_options options;
     struct plan *plan;
+    pthread_mutex_t plan_lock; /* the pointer: the admin thread reads it, the main thread changes it */
     SSL_CTX *tls;
     struct shared shared;
     struct resolver *resolver;
@@ -71,8 +73,10 @@ static void stop(struct gateway *g) {
 static void apply(struct plan *plan, void *arg) {
     struct gateway *g = arg;
     workers_set_plan(g->workers, g->count, plan);
+    pthread_mutex_lock(&g->plan_lock);
     plan_unref(g->plan);
     g->plan = plan;
+    pthread_mutex_unlock(&g->plan_lock);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg) {
@@ -101,6 +105,21 @@ static void sum_metrics(void *arg, uint64_t sum[METRIC_COUNT]) {
     for (unsigned i = 0; i < g->count; i++)
         metrics_sum(&g->workers[i].worker.metrics, sum);
     metrics_sum(recorder_metrics(g->recorder), sum);
+}
+
+/* Any thread. */
+static void list_routes(void *arg, struct buf *recorded, struct buf *unrecorded) {
+    struct gateway *g = arg;
+    pthread_mutex_lock(&g->plan_lock);
+    for (size_t i = 0; i < g->plan->count; i++) {
+        const struct route *route = &g->plan->routes[i];
+        const char *path = route->config->path;
+        struct buf *out = route->record_path ? recorded : unrecorded;
+        if (out->len)
+            buf_putc(out, ',');
+        json_write_string(out, path, strlen(path));
+    }
+    pthread_mutex_unlock(&g->plan_lock);
 }
 
 static void on_status(evutil_socket_t fd, short what, void *arg) {
@@ -133,7 +152,16 @@ static int watch_signals(struct gateway *g, struct err *err) {
 
 /* ---- life ---- */
 
+/* The last word, when nothing counts any more. workers: what they had counted. */
+static void tell_end(struct gateway *g, const uint64_t workers[METRIC_COUNT]) {
+    struct gateway_status status = {.up_ms = (clock_mono_us() - g->started_us) / 1000};
+    memcpy(status.metrics, workers, sizeof status.metrics);
+    metrics_sum(recorder_metrics(g->recorder), status.metrics);
+    g->options.on_status(&status, g->options.arg);
+}
+
 static int end_threads(struct gateway *g) {
+    uint64_t counted[METRIC_COUNT] = {0};
     admin_free(g->admin); /* reads the workers' counters */
     g->admin = NULL;
     for (unsigned i = 0; i < g->count; i++)
@@ -146,10 +174,15 @@ static int end_threads(struct gateway *g) {
         g->workers[i].worker.store = NULL;
     g->shared.publish_elsewhere = NULL;
     g->shared.worker_count = 0; /* what ends from here on tells no other worker, which may be gone */
-    for (unsigned i = 0; i < g->count; i++)
+    for (unsigned i = 0; i < g->count; i++) {
         worker_fini(&g->workers[i]);
+        metrics_sum(&g->workers[i].worker.metrics, counted);
+    }
     g->count = 0;
-    int rc = g->recorder ? recorder_free(g->recorder) : MF_OK;
+    int rc = g->recorder ? recorder_finish(g->recorder) : MF_OK;
+    if (g->recorder && g->options.on_status)
+        tell_end(g, counted);
+    recorder_free(g->recorder);
     g->recorder = NULL;
     return rc;
 }
@@ -172,6 +205,7 @@ static void gateway_free(struct gateway *g) {
     free(g->workers);
     free(g->shared.workers);
     unmatched_free(g->shared.unmatched);
+    pthread_mutex_destroy(&g->plan_lock);
     free(g);
 }
 
@@ -299,7 +333,9 @@ static void block_signals(sigset_t *old) {
 /* Several gateways on one machine share the default port: who comes late does without. */
 static void start_admin(struct gateway *g, const struct admin_config *config) {
     const struct admin_options options = {.config = config, .metrics = sum_metrics, .arg = g,
-                                          .unmatched = g->shared.unmatched};
+                                          .unmatched = g->shared.unmatched,
+                                          .recorder = g->recorder,
+                                          .routes = list_routes};
     struct err err;
     sigset_t old;
     if (!config->enabled)
@@ -340,6 +376,7 @@ int gateway_new(struct config *config, const struct gateway_options *options, st
         return err_set(err, MF_ENOMEM, "out of memory");
     g->options = *options;
     g->ended_fd = -1;
+    pthread_mutex_init(&g->plan_lock, NULL);
     g->started_us = clock_mono_us();
     raise_descriptor_limit();
     int rc = start(g, config, err);

@@ -6,6 +6,7 @@
 #define MF_MATCH_CONDITION_H
 
 #include "match/match.h"
+#include "match/pattern.h"
 
 enum condition_kind {
     CONDITION_PRESENT, /* "*" */
@@ -66,30 +67,5 @@ bool condition_holds(struct look *l, const struct condition *c, uint32_t at);
 const struct json_node *look_node(const struct look *l, uint32_t at);
 /* The text at that place, a string without its escapes; false: there is none. Borrowed until the next look. */
 bool look_text(struct look *l, uint32_t at, const char **s, size_t *len);
-
-/* ---- number.c ---- */
-
-/* Compares two JSON numbers (or YAML's, with '+', ".5" and "1.") by value, digit by digit: nothing is rounded, and no
- * exponent is too large. Negative, 0 or positive. */
-int number_compare(const char *a, size_t a_len, const char *b, size_t b_len);
-
-/* ---- glob.c ---- */
-
-struct glob;
-/* MF_EINVAL: *why says what is wrong. */
-MF_MUSTCHECK int glob_compile(const char *text, struct glob **out, const char **why);
-void glob_free(struct glob *g);
-/* Is every character one that stands for itself? Then *text, to be freed, is what they are (NULL: out of memory). */
-bool glob_is_literal(const struct glob *g, char **text);
-/* At worst, time grows with the text's length times the glob's. Bytes that are not UTF-8 count as a character each. */
-bool glob_matches(const struct glob *g, const char *s, size_t len);
-
-/* ---- regex.c ---- */
-
-struct regex;
-/* MF_EINVAL: err's text is PCRE2's, with the offset in bytes; no place is set. */
-MF_MUSTCHECK int regex_compile(const char *pattern, struct regex **out, struct err *err);
-void regex_free(struct regex *r);
-bool regex_matches(const struct regex *r, const char *s, size_t len);
 
 #endif

@@ -1,4 +1,4 @@
-#include "match/condition.h"
+#include "match/pattern.h"
 
 /* More than any message has digits, and far enough from int64's end to be added to. */
 #define EXPONENT_MAX (INT64_C(1) << 60)

@@ -35,15 +35,19 @@ struct budget {
     bool has_references;
 };
 
-static int compile(struct regex *r, const char *pattern, pcre2_compile_context *context, struct err *err) {
+static int compile(struct regex *r, const char *pattern, unsigned flags, pcre2_compile_context *context,
+                   struct err *err) {
     int code;
     PCRE2_SIZE offset;
     uint32_t references = 0;
+    /* A literal has no items to call out for, and nothing in it that could run away. */
+    uint32_t options = flags & REGEX_LITERAL ? PCRE2_LITERAL : PCRE2_AUTO_CALLOUT | PCRE2_NEVER_BACKSLASH_C;
+    if (flags & REGEX_CASELESS)
+        options |= PCRE2_CASELESS;
     /* The same on all machines, whatever the library was built with. */
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     pcre2_set_bsr(context, PCRE2_BSR_UNICODE);
-    r->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                            PCRE2_UTF | PCRE2_AUTO_CALLOUT | PCRE2_NEVER_BACKSLASH_C, &code, &offset, context);
+    r->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | options, &code, &offset, context);
     if (!r->code) {
         char text[160] = "";
         pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text);
@@ -57,9 +61,13 @@ static int compile(struct regex *r, const char *pattern, pcre2_compile_context *
 }
 
 int regex_compile(const char *pattern, struct regex **out, struct err *err) {
+    return regex_compile_as(pattern, 0, out, err);
+}
+
+int regex_compile_as(const char *pattern, unsigned flags, struct regex **out, struct err *err) {
     struct regex *r = calloc(1, sizeof *r);
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
-    int rc = r && context ? compile(r, pattern, context, err) : err_set(err, MF_ENOMEM, "out of memory");
+    int rc = r && context ? compile(r, pattern, flags, context, err) : err_set(err, MF_ENOMEM, "out of memory");
     pcre2_compile_context_free(context);
     *out = NULL;
     if (rc == MF_OK)

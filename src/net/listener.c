@@ -93,7 +93,7 @@ int listener_bind(const char *host, uint16_t port, int *fds, unsigned count, str
     freeaddrinfo(found);
     if (rc < 0)
         return err_set(err, MF_EIO, "cannot listen on %s port %u: %s%s", host, port, strerror(error),
-                       error == EADDRINUSE ? " (is another gateway running? websocket.port, --ws-port or --listen, and admin.port, choose others)"
+                       error == EADDRINUSE ? " (is another gateway running? websocket.port, --ws-port, --listen or --port, and admin.port, choose others)"
                        : error == EACCES        ? " (ports below 1024 need a privilege)"
                        : error == EADDRNOTAVAIL ? " (this machine has no such address)"
                                                 : "");

@@ -38,6 +38,17 @@ static size_t token_length(const char *s, size_t len) {
     return n;
 }
 
+bool http_name_is_valid(const char *name, size_t len) {
+    return len > 0 && token_length(name, len) == len;
+}
+
+bool http_value_is_valid(const char *value, size_t len) {
+    size_t n = 0;
+    while (n < len && is_value_byte(value[n]))
+        n++;
+    return n == len;
+}
+
 /* -- finding the end ----------------------------------------------------------------------------------------------- */
 
 /* What there is of the first line: can it still become one? */

@@ -1,6 +1,9 @@
 #include "protocol/json.h"
 
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "protocol/utf8.h"
 
@@ -123,12 +126,31 @@ static bool scan_escape(struct scan *s) {
 /* What a string is mostly made of: ASCII without quotes, backslashes and controls. */
 static const bool is_plain[256] = {[' '] = true, ['!'] = true, ['#' ... '['] = true, [']' ... 0x7f] = true};
 
+/* The next byte that means something in a string or is not ASCII. There always is one: the NUL at `end`. */
+static inline const unsigned char *pass_plain(const unsigned char *p, const unsigned char *end) {
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(0x20);
+    for (; end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        /* As signed numbers controls and what is not ASCII are less than the space. */
+        __m128i special = _mm_or_si128(_mm_cmplt_epi8(v, space),
+                                       _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
+        unsigned mask = (unsigned)_mm_movemask_epi8(special);
+        if (mask)
+            return p + __builtin_ctz(mask);
+    }
+#endif
+    (void)end;
+    while (is_plain[*p])
+        p++;
+    return p;
+}
+
 /* p stands on the opening quote; afterwards behind the closing one. */
 static bool scan_string(struct scan *s, bool *escaped) {
     const unsigned char *p = (const unsigned char *)s->p + 1;
     for (;;) {
-        while (is_plain[*p])
-            p++;
+        p = pass_plain(p, (const unsigned char *)s->end);
         s->p = (const char *)p;
         if (*p == '"')
             break;

@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "protocol/text.h"
 #include "recording/convert_output.h"
+#include "recording/har_write.h"
+#include "recording/mockforge_write.h"
 #include "recording/reader.h"
 #include "recording/summary.h"
 
@@ -19,23 +21,50 @@ static const struct {
     enum session_form form;
 } forms[] = {
     /* The longer of two that both fit comes first. */
-    {".jsonl.zst", SESSION_NATIVE},
-    {".json.zst", SESSION_DOCUMENT_ZST},
-    {".jsonl", SESSION_JSONL},
-    {".json", SESSION_DOCUMENT},
+    {".jsonl.zst", SESSION_NATIVE}, {".json.zst", SESSION_DOCUMENT_ZST},
+    {".jsonl", SESSION_JSONL},      {".json", SESSION_DOCUMENT},
+    {".har", SESSION_HAR},
 };
 
-int session_form_of(const char *path, enum session_form *out, struct err *err) {
+#define RECORDED 4 /* of forms[]: those that recordings are written in */
+
+static bool form_of(const char *path, size_t count, enum session_form *out) {
     size_t len = strlen(path);
-    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+    for (size_t i = 0; i < count; i++) {
         size_t n = strlen(forms[i].extension);
         if (len > n && !strcmp(path + len - n, forms[i].extension)) {
             *out = forms[i].form;
-            return MF_OK;
+            return true;
         }
     }
+    return false;
+}
+
+int session_form_of(const char *path, enum session_form *out, struct err *err) {
+    if (form_of(path, RECORDED, out))
+        return MF_OK;
     return err_set_at(err, MF_EINVAL, path, 0, 0,
                       "expected a name that ends in .jsonl.zst, .jsonl, .json or .json.zst");
+}
+
+int session_target_of(const char *path, enum session_form *out, struct err *err) {
+    if (form_of(path, ARRAY_LEN(forms), out))
+        return MF_OK;
+    return err_set_at(err, MF_EINVAL, path, 0, 0,
+                      "expected a name that ends in .jsonl.zst, .jsonl, .json, .json.zst or .har");
+}
+
+int session_form_named(const char *name, enum session_form *out, struct err *err) {
+    static const char *const names[] = {
+        [SESSION_NATIVE] = "native",         [SESSION_JSONL] = "jsonl", [SESSION_DOCUMENT] = "json",
+        [SESSION_DOCUMENT_ZST] = "json.zst", [SESSION_HAR] = "har",     [SESSION_MOCKFORGE] = "mockforge",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (!strcmp(name, names[i])) {
+            *out = (enum session_form)i;
+            return MF_OK;
+        }
+    return err_set(err, MF_EINVAL, "expected native, jsonl, json, json.zst, har or mockforge, found \"%s\"", name);
 }
 
 struct conversion {
@@ -44,6 +73,7 @@ struct conversion {
     struct output out;
     struct session_summary summary;
     bool truncated;
+    uint64_t joined, left_out;
 
     /* Reading */
     struct reader *reader;
@@ -61,6 +91,10 @@ struct conversion {
     struct buf places;      /* metadata.connections, as text */
     bool places_overflowed;
     bool comma;
+
+    /* The forms of others */
+    struct har_writer *har;
+    struct mockforge_writer mockforge;
 };
 
 /* --- reading in passes --- */
@@ -116,7 +150,10 @@ static int write_line(struct conversion *c, const struct session_event *e, struc
     return output_line_done(&c->out, err);
 }
 
-static int to_lines(struct conversion *c, struct err *err) {
+/* All events in one pass, a recording line in front of them in any case. */
+static int each_event(struct conversion *c,
+                      int (*take)(struct conversion *c, const struct session_event *e, struct err *err),
+                      struct err *err) {
     struct session_event e;
     c->passes = 1;
     c->limit = UINT64_MAX;
@@ -127,16 +164,59 @@ static int to_lines(struct conversion *c, struct err *err) {
                                           .version = SESSION_FILE_VERSION,
                                           .recorded_at_us = file_time_us(c->from),
                                           .generator = "mockforge " MF_VERSION};
-            rc = write_line(c, &first, err);
+            rc = take(c, &first, err);
             if (rc < 0)
                 break;
         }
         c->begun = true;
         summary_add(&c->summary, &e);
-        rc = write_line(c, &e, err);
+        rc = take(c, &e, err);
     }
     if (rc == 0)
         first_pass_done(c);
+    return rc;
+}
+
+static int to_lines(struct conversion *c, struct err *err) {
+    return each_event(c, write_line, err);
+}
+
+/* --- the forms of others --- */
+
+static int add_to_har(struct conversion *c, const struct session_event *e, struct err *err) {
+    return har_writer_add(c->har, e, err);
+}
+
+static int to_har(struct conversion *c, struct err *err) {
+    int rc = har_writer_new(c->to, &c->har, err);
+    if (rc == MF_OK)
+        rc = each_event(c, add_to_har, err);
+    if (rc == MF_OK)
+        rc = har_writer_finish(c->har, &c->out, err);
+    if (rc < 0)
+        return rc;
+    const struct har_losses *lost = har_writer_losses(c->har);
+    c->joined = lost->joined;
+    c->left_out = lost->gaps + lost->faults + lost->upstream_leg + lost->incomplete;
+    return MF_OK;
+}
+
+static int add_to_mockforge(struct conversion *c, const struct session_event *e, struct err *err) {
+    int rc = mockforge_writer_add(&c->mockforge, e, &c->out.pending, err);
+    if (rc < 0)
+        err_at(err, c->from, 0, 0);
+    return rc < 0 ? rc : output_line_done(&c->out, err);
+}
+
+static int to_mockforge(struct conversion *c, struct err *err) {
+    c->mockforge.only = c->options->connection;
+    int rc = each_event(c, add_to_mockforge, err);
+    if (rc == MF_OK && c->mockforge.only && !c->mockforge.begun)
+        rc = err_set_at(err, MF_EINVAL, c->from, 0, 0, "expected a connection \"%s\"", c->mockforge.only);
+    c->summary.messages = c->mockforge.written;
+    c->summary.connections = c->mockforge.begun;
+    c->joined = c->mockforge.joined;
+    c->left_out = c->mockforge.control;
     return rc;
 }
 
@@ -269,7 +349,10 @@ static int to_document(struct conversion *c, struct err *err) {
 /* --- all forms --- */
 
 static int convert(struct conversion *c, enum session_form form, struct err *err) {
-    bool document = form == SESSION_DOCUMENT || form == SESSION_DOCUMENT_ZST;
+    static int (*const to[])(struct conversion * c, struct err * err) = {
+        [SESSION_NATIVE] = to_lines,          [SESSION_JSONL] = to_lines, [SESSION_DOCUMENT] = to_document,
+        [SESSION_DOCUMENT_ZST] = to_document, [SESSION_HAR] = to_har,     [SESSION_MOCKFORGE] = to_mockforge,
+    };
     struct output_options options = {
         .zstd = form == SESSION_NATIVE || form == SESSION_DOCUMENT_ZST,
         .seek_table = form == SESSION_NATIVE,
@@ -277,7 +360,7 @@ static int convert(struct conversion *c, enum session_form form, struct err *err
     };
     int rc = output_open(&c->out, c->to, &options, err);
     if (rc == MF_OK)
-        rc = document ? to_document(c, err) : to_lines(c, err);
+        rc = to[form](c, err);
     if (rc == MF_OK)
         rc = output_finish(&c->out, c->options->overwrite, err);
     return rc;
@@ -288,18 +371,24 @@ int session_convert(const char *from, const char *to, const struct convert_optio
     static const struct convert_options defaults = {0};
     struct conversion c = {.from = from, .to = to, .options = options ? options : &defaults, .out = {.fd = -1}};
     enum session_form form;
-    int rc = session_form_of(to, &form, err);
+    int rc = MF_OK;
+    if (c.options->form)
+        form = *c.options->form;
+    else
+        rc = session_target_of(to, &form, err);
     if (rc < 0)
         return rc;
     if (!c.options->overwrite && access(to, F_OK) == 0)
         return err_set_at(err, MF_EINVAL, to, 0, 0, "exists already");
     rc = convert(&c, form, err);
     if (rc == MF_OK && out)
-        *out = (struct convert_result){c.summary.messages, c.summary.connections, c.truncated};
+        *out = (struct convert_result){c.summary.messages, c.summary.connections, c.joined, c.left_out, c.truncated};
     reader_close(c.reader);
     output_close(&c.out);
     buf_fini(&c.line);
     buf_fini(&c.places);
     free(c.generator);
+    har_writer_free(c.har);
+    mockforge_writer_fini(&c.mockforge);
     return rc;
 }

@@ -1,4 +1,5 @@
 #include "recording/convert_output.h"
+#include "recording/convert_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -159,4 +160,15 @@ void output_close(struct output *o) {
     free(o->path);
     free(o->temporary);
     *o = (struct output){.fd = -1};
+}
+
+int session_write_text(const char *to, const struct buf *text, bool overwrite, struct err *err) {
+    struct output out;
+    int rc = output_open(&out, to, &(struct output_options){0}, err);
+    if (rc == MF_OK) {
+        buf_append(&out.pending, text->data, text->len);
+        rc = output_finish(&out, overwrite, err);
+    }
+    output_close(&out);
+    return rc;
 }

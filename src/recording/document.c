@@ -28,37 +28,11 @@ struct document {
 
 /* --- the way to an array --- */
 
-/* Passes members of the object that the cursor is in until one has this name: 1, with *found false when the object
- * ended first. */
-static int find_member(struct cursor *c, const char *name, bool *first, bool *found, struct err *err) {
-    for (;;) {
-        char is[64];
-        int rc = cursor_next(c, '}', first, found, err);
-        if (rc <= 0 || !*found)
-            return rc;
-        rc = cursor_name(c, is, sizeof is, err);
-        if (rc <= 0 || !strcmp(is, name))
-            return rc;
-        rc = cursor_skip(c, err);
-        if (rc <= 0)
-            return rc;
-    }
-}
-
-/* UTF-8's byte order mark, which some editors put in front. */
-static int pass_bom(struct cursor *c, struct err *err) {
-    uint8_t first;
-    int rc = cursor_peek(c, &first, err);
-    if (rc > 0 && first == 0xef && c->text.len - c->at >= 3 && !memcmp(c->text.data + c->at, "\xef\xbb\xbf", 3))
-        c->at += 3;
-    return rc;
-}
-
 static int enter_document(struct cursor *c, const char *path, struct err *err) {
     int rc = cursor_open(c, path, err);
     if (rc < 0)
         return rc;
-    rc = pass_bom(c, err);
+    rc = cursor_pass_bom(c, err);
     return rc > 0 ? cursor_enter(c, '{', err) : rc;
 }
 
@@ -126,7 +100,7 @@ static int look_at_metadata(struct document *d, struct err *err) {
     bool first = true, found;
     int rc = enter_document(&c, d->path, err);
     if (rc > 0)
-        rc = find_member(&c, "metadata", &first, &found, err);
+        rc = cursor_find(&c, "metadata", &first, &found, err);
     if (rc > 0 && found)
         rc = read_metadata(d, &c, err);
     cursor_close(&c);
@@ -183,7 +157,7 @@ static int open_messages(struct document *d, struct err *err) {
     d->messages.first = true;
     int rc = enter_document(c, d->path, err);
     if (rc > 0)
-        rc = find_member(c, "messages", &first, &found, err);
+        rc = cursor_find(c, "messages", &first, &found, err);
     if (rc > 0 && !found)
         rc = cursor_fail(c, err, "expected a member \"messages\" in the document");
     if (rc > 0)
@@ -202,10 +176,10 @@ static int open_connections(struct document *d, struct err *err) {
     d->connections.state = ITEMS_CLOSED;
     int rc = enter_document(c, d->path, err);
     if (rc > 0)
-        rc = find_member(c, "metadata", &first, &found, err);
+        rc = cursor_find(c, "metadata", &first, &found, err);
     if (rc > 0 && found && (rc = cursor_enter(c, '{', err)) > 0) {
         first = true;
-        rc = find_member(c, "connections", &first, &found, err);
+        rc = cursor_find(c, "connections", &first, &found, err);
     }
     if (rc > 0 && found)
         rc = cursor_peek(c, &bracket, err);
@@ -268,7 +242,7 @@ static int read_tail(struct document *d, struct err *err) {
     struct cursor *c = &d->messages.cursor;
     bool first = false, found;
     uint8_t byte;
-    int rc = find_member(c, "messages", &first, &found, err);
+    int rc = cursor_find(c, "messages", &first, &found, err);
     if (rc > 0 && found)
         return cursor_fail(c, err, "expected \"messages\" once");
     if (rc > 0 && cursor_peek(c, &byte, err) > 0)
@@ -318,15 +292,29 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && !strcmp(s + n - m, end);
 }
 
-/* 1: a document's member; 0: a line's; -1: it does not tell. */
+static const struct {
+    const char *name;
+    enum document_kind kind;
+} telling[] = {
+    {"metadata", KIND_DOCUMENT}, {"messages", KIND_DOCUMENT},  {"type", KIND_LINES},
+    {"connection", KIND_LINES},  {"timestamp_ms", KIND_LINES}, {"timestamp_us", KIND_LINES},
+    {"direction", KIND_LINES},   {"data", KIND_LINES},         {"log", KIND_HAR},
+    {"ts", KIND_MOCKFORGE},      {"dir", KIND_MOCKFORGE},      {"text", KIND_MOCKFORGE},
+    {"waitFor", KIND_MOCKFORGE}, {"wait_for", KIND_MOCKFORGE}, {"step_id", KIND_MOCKFORGE},
+};
+
+/* -1: it does not tell. */
 static int tells(const char *name) {
-    static const char *const of_lines[] = {"type", "connection", "timestamp_ms", "timestamp_us", "direction", "data"};
-    if (!strcmp(name, "metadata") || !strcmp(name, "messages"))
-        return 1;
-    for (size_t i = 0; i < ARRAY_LEN(of_lines); i++)
-        if (!strcmp(name, of_lines[i]))
-            return 0;
+    for (size_t i = 0; i < ARRAY_LEN(telling); i++)
+        if (!strcmp(name, telling[i].name))
+            return (int)telling[i].kind;
     return -1;
+}
+
+static enum document_kind by_name(const char *path) {
+    if (ends_with(path, ".har"))
+        return KIND_HAR;
+    return ends_with(path, ".json") || ends_with(path, ".json.zst") ? KIND_DOCUMENT : KIND_LINES;
 }
 
 int document_detect(const char *path, struct err *err) {
@@ -342,7 +330,6 @@ int document_detect(const char *path, struct err *err) {
     cursor_close(&c);
     if (rc < 0)
         return rc;
-    if (verdict < 0) /* cut too early, or an object without any of those members */
-        verdict = ends_with(path, ".json") || ends_with(path, ".json.zst");
-    return verdict;
+    /* cut too early, or an object without any of those members */
+    return verdict < 0 ? (int)by_name(path) : verdict;
 }

@@ -25,8 +25,9 @@ uint64_t document_position(const struct document *d);
 /* Goes back to the first event. */
 MF_MUSTCHECK int document_rewind(struct document *d, struct err *err);
 
-/* Is the JSON text in this file a document? Looks at the first member names: 1, 0 (it is lines), or negative. A text
- * that is too short to tell is one when its name says so. */
+/* What is the JSON text in this file? Looks at the first member names. A text that is too short to tell is what its
+ * name says. */
+enum document_kind { KIND_LINES, KIND_DOCUMENT, KIND_HAR, KIND_MOCKFORGE };
 MF_MUSTCHECK int document_detect(const char *path, struct err *err);
 
 #endif

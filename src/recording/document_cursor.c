@@ -2,6 +2,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "recording/parse.h"
 #include "recording/reader.h"
@@ -15,9 +18,38 @@ int cursor_open(struct cursor *c, const char *path, struct err *err) {
     return input_open(&c->in, path, err);
 }
 
+int cursor_share(struct cursor *c, const struct cursor *of, struct err *err) {
+    *c = (struct cursor){.line = 1};
+    if (buf_reserve(&c->text, PARSE_PADDING) < 0)
+        return err_set(err, MF_ENOMEM, "out of memory");
+    return input_share(&c->in, &of->in, err);
+}
+
 void cursor_close(struct cursor *c) {
     input_close(&c->in);
     buf_fini(&c->text);
+}
+
+int cursor_pass_bom(struct cursor *c, struct err *err) {
+    uint8_t first;
+    int rc = cursor_peek(c, &first, err);
+    if (rc > 0 && first == 0xef && c->text.len - c->at >= 3 && !memcmp(c->text.data + c->at, "\xef\xbb\xbf", 3))
+        c->at += 3;
+    return rc;
+}
+
+struct cursor_place cursor_here(const struct cursor *c) {
+    return (struct cursor_place){c->dropped + c->at, c->line_begin, c->line};
+}
+
+int cursor_seek(struct cursor *c, struct cursor_place place, struct err *err) {
+    MUST(!c->in.zstd);
+    buf_reset(&c->text);
+    c->at = 0;
+    c->dropped = place.offset;
+    c->line = place.line;
+    c->line_begin = place.line_begin;
+    return input_seek(&c->in, place.offset, err);
 }
 
 static int column(const struct cursor *c) {
@@ -119,6 +151,21 @@ int cursor_next(struct cursor *c, uint8_t bracket, bool *first, bool *more, stru
     return 1;
 }
 
+int cursor_find(struct cursor *c, const char *name, bool *first, bool *found, struct err *err) {
+    for (;;) {
+        char is[64];
+        int rc = cursor_next(c, '}', first, found, err);
+        if (rc <= 0 || !*found)
+            return rc;
+        rc = cursor_name(c, is, sizeof is, err);
+        if (rc <= 0 || !strcmp(is, name))
+            return rc;
+        rc = cursor_skip(c, err);
+        if (rc <= 0)
+            return rc;
+    }
+}
+
 /* --- whole values --- */
 
 struct scan {
@@ -156,11 +203,31 @@ static enum scanned scan_byte(struct scan *s, uint8_t c) {
     return SCAN_GOES_ON;
 }
 
+/* How many bytes of a string come before the next quote or backslash. */
+static size_t plain_bytes(const uint8_t *data, size_t len) {
+    size_t n = 0;
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+    for (; len - n >= 16; n += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(data + n));
+        __m128i stop = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash));
+        unsigned mask = (unsigned)_mm_movemask_epi8(stop);
+        if (mask)
+            return n + (unsigned)__builtin_ctz(mask);
+    }
+#endif
+    while (n < len && data[n] != '"' && data[n] != '\\')
+        n++;
+    return n;
+}
+
 /* Looks for the end of the value in data[*at..len): true when *at is behind it. Goes on where the last call ended. */
 static bool scan_value(struct scan *s, const uint8_t *data, size_t *at, size_t len) {
     enum scanned how = SCAN_GOES_ON;
     size_t i = *at;
     while (how == SCAN_GOES_ON && i < len && s->depth <= DEPTH_MAX) {
+        if (s->in_string && !s->escaped && (i += plain_bytes(data + i, len - i)) == len)
+            break;
         how = s->in_string ? scan_in_string(s, data[i]) : scan_byte(s, data[i]);
         i += how != SCAN_ENDED_BEFORE;
     }

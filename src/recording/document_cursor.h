@@ -17,8 +17,22 @@ struct cursor {
     uint64_t dropped;    /* bytes of the document in front of text.data */
 };
 
+/* A place to come back to, in a plain file. */
+struct cursor_place {
+    uint64_t offset, line_begin;
+    int line;
+};
+
 MF_MUSTCHECK int cursor_open(struct cursor *c, const char *path, struct err *err);
+/* Another place in the same file, with the same descriptor: input_share(). */
+MF_MUSTCHECK int cursor_share(struct cursor *c, const struct cursor *of, struct err *err);
 void cursor_close(struct cursor *c);
+/* Passes UTF-8's byte order mark, which some editors put in front. */
+MF_MUSTCHECK int cursor_pass_bom(struct cursor *c, struct err *err);
+
+struct cursor_place cursor_here(const struct cursor *c);
+/* Goes there. The file is not compressed. */
+MF_MUSTCHECK int cursor_seek(struct cursor *c, struct cursor_place place, struct err *err);
 
 /* The next byte that is not space, into *out. */
 MF_MUSTCHECK int cursor_peek(struct cursor *c, uint8_t *out, struct err *err);
@@ -29,6 +43,9 @@ static inline void cursor_pass(struct cursor *c) {
 /* Passes `want`, or fails saying that `what` was expected. */
 MF_MUSTCHECK int cursor_expect(struct cursor *c, uint8_t want, const char *what, struct err *err);
 
+/* Passes members of the object that the cursor is in until one has this name: 1, with *found false when the object
+ * ended first. `first` as in cursor_next(). */
+MF_MUSTCHECK int cursor_find(struct cursor *c, const char *name, bool *first, bool *found, struct err *err);
 /* Goes into the object or array that begins here ('{' or '['). */
 MF_MUSTCHECK int cursor_enter(struct cursor *c, uint8_t bracket, struct err *err);
 /* To the next member or element, past its comma; *more is false when `bracket` ('}' or ']') came, which is passed.

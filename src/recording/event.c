@@ -20,6 +20,13 @@ const char *const event_type_names[] = {
     [EVENT_FAULT] = "fault",
 };
 
+const char *const event_direction_names[] = {[EVENT_INCOMING] = "incoming", [EVENT_OUTGOING] = "outgoing"};
+
+bool event_direction_named(const char *name, enum event_direction *out) {
+    *out = strcmp(name, event_direction_names[EVENT_OUTGOING]) ? EVENT_INCOMING : EVENT_OUTGOING;
+    return !strcmp(name, event_direction_names[*out]);
+}
+
 bool event_is_frame(enum event_type type) {
     return type >= EVENT_TEXT && type <= EVENT_CLOSE;
 }
@@ -41,28 +48,53 @@ static void member_u64(struct buf *out, const char *name, uint64_t value) {
     text_u64(out, value);
 }
 
+/* Of a text whose length the compiler knows: millions of lines are converted, and most of each is this. */
+#define put_literal(out, text) buf_append(out, text, sizeof(text) - 1)
+
 static void write_type(struct buf *out, const struct session_event *e) {
-    buf_puts(out, "\"type\":\"");
+    if (e->type == EVENT_TEXT) {
+        put_literal(out, "\"type\":\"text\"");
+        return;
+    }
+    put_literal(out, "\"type\":\"");
     buf_puts(out, event_type_names[e->type]);
-    buf_putc(out, '"');
+    put_literal(out, "\"");
+}
+
+/* Names such as "conn-1", which nothing has to be escaped in. */
+static bool is_plain_name(const char *name, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if (name[i] != '-' && (name[i] < '0' || name[i] > '9') && (name[i] < 'a' || name[i] > 'z'))
+            return false;
+    return true;
 }
 
 /* `"connection":"conn-1","timestamp_ms":0.412` */
 static void write_place(struct buf *out, const struct session_event *e) {
-    if (e->connection) {
-        buf_puts(out, "\"connection\":");
-        json_quote(out, e->connection, strlen(e->connection));
-        buf_putc(out, ',');
+    size_t len = e->connection ? strlen(e->connection) : 0;
+    if (e->connection && is_plain_name(e->connection, len)) {
+        put_literal(out, "\"connection\":\"");
+        buf_append(out, e->connection, len);
+        put_literal(out, "\",\"timestamp_ms\":");
+    } else {
+        if (e->connection) {
+            put_literal(out, "\"connection\":");
+            json_quote(out, e->connection, len);
+            put_literal(out, ",");
+        }
+        put_literal(out, "\"timestamp_ms\":");
     }
-    buf_puts(out, "\"timestamp_ms\":");
     text_ms(out, e->timestamp_us);
 }
 
 static void write_direction(struct buf *out, const struct session_event *e) {
-    buf_puts(out, e->direction == EVENT_INCOMING ? ",\"direction\":\"incoming\"" : ",\"direction\":\"outgoing\"");
+    if (e->direction == EVENT_INCOMING)
+        put_literal(out, ",\"direction\":\"incoming\"");
+    else
+        put_literal(out, ",\"direction\":\"outgoing\"");
     if (e->leg == EVENT_LEG_UPSTREAM)
-        buf_puts(out, ",\"leg\":\"upstream\"");
-    buf_putc(out, ',');
+        put_literal(out, ",\"leg\":\"upstream\"");
+    put_literal(out, ",");
 }
 
 static void write_recording(struct buf *out, const struct session_event *e) {
@@ -128,12 +160,14 @@ static void write_open(struct buf *out, const struct session_event *e) {
 
 static void write_data(struct buf *out, const struct session_event *e) {
     bool as_text = e->type != EVENT_BINARY && utf8_valid(e->data.data, e->data.len);
-    buf_puts(out, as_text ? ",\"data\":\"" : ",\"encoding\":\"base64\",\"data\":\"");
-    if (as_text)
+    if (as_text) {
+        put_literal(out, ",\"data\":\"");
         json_escape(out, e->data.data, e->data.len);
-    else
+    } else {
+        put_literal(out, ",\"encoding\":\"base64\",\"data\":\"");
         base64_append(out, e->data.data, e->data.len);
-    buf_putc(out, '"');
+    }
+    put_literal(out, "\"");
 }
 
 static void write_frame(struct buf *out, const struct session_event *e) {
@@ -186,7 +220,7 @@ static void write_fault(struct buf *out, const struct session_event *e) {
 
 int event_write_line(struct buf *out, const struct session_event *e) {
     size_t before = out->len;
-    buf_putc(out, '{');
+    put_literal(out, "{");
     if (e->type == EVENT_RECORDING)
         write_recording(out, e);
     else if (e->type == EVENT_OPEN)
@@ -199,7 +233,7 @@ int event_write_line(struct buf *out, const struct session_event *e) {
         write_gap(out, e);
     else
         write_fault(out, e);
-    buf_puts(out, "}\n");
+    put_literal(out, "}\n");
     if (!out->failed)
         return MF_OK;
     /* Half a line would spoil the lines before it. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "protocol/json.h"
 #include "recording/parse.h"
 
 #define WINDOW_START (256u << 10)
@@ -43,16 +44,28 @@ static ssize_t read_at(int fd, void *to, size_t len, uint64_t offset) {
     return (ssize_t)done;
 }
 
-/* `{"type":"recording",…,"recorded_at":"2024-01-15T10:30:00.000Z",…`: ours, and since when. */
+/* The text of an object's member that is a string without escapes, NUL-terminated in place; NULL: there is none. */
+static char *member_text(const struct json_tape *tape, char *text, const char *name) {
+    struct buf scratch = BUF_INIT;
+    uint32_t at = json_member(tape, text, 0, name, strlen(name), &scratch);
+    buf_fini(&scratch);
+    if (at == JSON_NO_NODE || tape->nodes[at].kind != JSON_STRING || tape->nodes[at].escaped)
+        return NULL;
+    text[tape->nodes[at].end - 1] = '\0';
+    return text + tape->nodes[at].begin + 1;
+}
+
+/* `{"type":"recording",…,"recorded_at":"2024-01-15T10:30:00.000Z",…}`, however it is spaced: ours, and since when. */
 static bool parse_first_line(char *line, int64_t *recorded_at_us) {
-    static const char start[] = "{\"type\":\"recording\"", member[] = "\"recorded_at\":\"";
-    if (strncmp(line, start, sizeof start - 1) != 0)
-        return false;
-    char *at = strstr(line, member), *end = at ? strchr(at + sizeof member - 1, '"') : NULL;
-    if (!end)
-        return false;
-    *end = '\0';
-    return parse_rfc3339(at + sizeof member - 1, recorded_at_us);
+    struct json_tape tape = {.max = FIRST_LINE_MAX};
+    size_t len = strcspn(line, "\n"), ignored;
+    line[len] = '\0';
+    bool object = json_tape_parse(&tape, line, len, &ignored) == MF_OK && tape.nodes[0].kind == JSON_OBJECT;
+    const char *since = object ? member_text(&tape, line, "recorded_at") : NULL;
+    const char *type = object ? member_text(&tape, line, "type") : NULL;
+    bool ours = since && type && !strcmp(type, "recording") && parse_rfc3339(since, recorded_at_us);
+    json_tape_fini(&tape);
+    return ours;
 }
 
 /* The first line of a native file, from its first frame. */

@@ -117,17 +117,6 @@ static bool take_ms(struct parse *p, uint64_t *out_us) {
 
 /* --- members --- */
 
-static bool take_text(struct parse *p, const char *name, const char **out) {
-    const uint8_t *at = p->at;
-    struct event_bytes s = {0};
-    if (!parse_json_string(p, &s))
-        return false;
-    if (memchr(s.data, '\0', s.len))
-        return parse_fail(p, at, "expected no NUL in \"%s\"", name);
-    *out = (const char *)s.data;
-    return true;
-}
-
 static int find_word(const char *word, const char *const *words, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (!strcmp(word, words[i]))
@@ -149,7 +138,7 @@ static bool take_word(struct parse *p, const char *name, const char *const *word
     const uint8_t *at = p->at;
     const char *word = NULL;
     char shown[40];
-    if (!take_text(p, name, &word))
+    if (!parse_json_text(p, name, &word))
         return false;
     *out = find_word(word, words, count);
     if (*out < 0)
@@ -167,9 +156,8 @@ static bool take_type(struct parse *p, const char *name, struct session_event *e
 }
 
 static bool take_direction(struct parse *p, const char *name, struct session_event *e) {
-    static const char *const words[] = {[EVENT_INCOMING] = "incoming", [EVENT_OUTGOING] = "outgoing"};
     int i;
-    if (!take_word(p, name, words, ARRAY_LEN(words), "\"incoming\" or \"outgoing\"", &i))
+    if (!take_word(p, name, event_direction_names, EVENT_OUTGOING + 1, "\"incoming\" or \"outgoing\"", &i))
         return false;
     e->direction = (enum event_direction)i;
     p->has_direction = true;
@@ -211,7 +199,7 @@ static bool take_timestamp_us(struct parse *p, const char *name, struct session_
 static bool take_recorded_at(struct parse *p, const char *name, struct session_event *e) {
     const uint8_t *at = p->at;
     const char *text = NULL;
-    if (!take_text(p, name, &text))
+    if (!parse_json_text(p, name, &text))
         return false;
     if (!parse_rfc3339(text, &e->recorded_at_us))
         return parse_fail(p, at, "expected a time such as \"2024-01-15T10:30:00.000Z\" for \"%s\"", name);
@@ -260,7 +248,7 @@ static bool take_version(struct parse *p, const char *name, struct session_event
 static bool add_header(struct parse *p, struct headers *to, const char *name) {
     const uint8_t *at = p->at;
     const char *value = NULL;
-    if (!take_text(p, name, &value))
+    if (!parse_json_text(p, name, &value))
         return false;
     if (to->count == HEADERS_MAX)
         return parse_fail(p, at, "expected at most %d headers", HEADERS_MAX);
@@ -270,43 +258,30 @@ static bool add_header(struct parse *p, struct headers *to, const char *name) {
     return false;
 }
 
+struct header_place {
+    struct headers *to;
+    const char *name;
+};
+
+static bool take_header_value(struct parse *p, const struct event_bytes *none, void *arg) {
+    (void)none;
+    struct header_place *place = arg;
+    return add_header(p, place->to, place->name);
+}
+
 /* "name":"value" or "name":["value","value"] */
-static bool take_header(struct parse *p, struct headers *to) {
-    const char *name = NULL;
-    if (!take_text(p, "header name", &name) || !json_expect(p, ':', "':' after the header's name"))
-        return false;
-    if (*p->at != '[')
-        return add_header(p, to, name);
-    p->at++;
-    json_space(p);
-    for (;;) {
-        if (!add_header(p, to, name))
-            return false;
-        json_space(p);
-        if (*p->at != ',')
-            return json_expect(p, ']', "',' or ']'");
-        p->at++;
-        json_space(p);
-    }
+static bool take_header(struct parse *p, const struct event_bytes *name, void *arg) {
+    struct header_place place = {arg, (const char *)name->data};
+    if (memchr(name->data, '\0', name->len))
+        return parse_fail(p, p->at, "expected no NUL in \"header name\"");
+    return *p->at == '[' ? json_elements(p, take_header_value, &place) : add_header(p, place.to, place.name);
 }
 
 static bool take_headers(struct parse *p, struct headers *to) {
     headers_fini(to);
-    if (!json_expect(p, '{', "an object of headers"))
-        return false;
-    if (*p->at == '}') {
-        p->at++;
-        return true;
-    }
-    for (;;) {
-        if (!take_header(p, to))
-            return false;
-        json_space(p);
-        if (*p->at != ',')
-            return json_expect(p, '}', "',' or '}'");
-        p->at++;
-        json_space(p);
-    }
+    if (*p->at != '{')
+        return json_expect(p, '{', "an object of headers");
+    return json_members(p, take_header, to);
 }
 
 static bool take_request_headers(struct parse *p, const char *name, struct session_event *e) {
@@ -381,7 +356,7 @@ static bool take_value(struct parse *p, const struct member *m, struct session_e
     void *field = (char *)e + m->offset;
     switch (m->kind) {
     case TEXT:
-        return take_text(p, m->name, field);
+        return parse_json_text(p, m->name, field);
     case FLAG:
         return json_bool(p, m->name, field);
     case NUMBER:
@@ -428,17 +403,22 @@ static bool take_object(struct parse *p, struct session_event *e) {
     }
 }
 
-static bool decode_data(struct parse *p, const uint8_t *begin, struct session_event *e) {
+int parse_base64(struct parse *p, struct event_bytes *data) {
     buf_reset(&p->decoded);
-    int rc = base64_decode(&p->decoded, (const char *)e->data.data, e->data.len);
-    if (rc == MF_ENOMEM) {
+    int rc = base64_decode(&p->decoded, (const char *)data->data, data->len);
+    if (rc == MF_ENOMEM)
         err_set(p->err, MF_ENOMEM, "out of memory");
-        return false;
-    }
-    if (rc < 0)
+    buf_cstr(&p->decoded); /* a NUL follows, as behind a string */
+    if (rc == MF_OK)
+        *data = (struct event_bytes){p->decoded.data, p->decoded.len};
+    return rc;
+}
+
+static bool decode_data(struct parse *p, const uint8_t *begin, struct session_event *e) {
+    int rc = parse_base64(p, &e->data);
+    if (rc == MF_EINVAL)
         return parse_fail(p, begin, "expected canonical base64 with padding in \"data\"");
-    e->data = (struct event_bytes){p->decoded.data, p->decoded.len};
-    return true;
+    return rc == MF_OK;
 }
 
 /* What the object as a whole must have. */
@@ -465,17 +445,24 @@ static bool take_text_of_event(struct parse *p, struct session_event *e) {
     return check_event(p, first, e);
 }
 
-int parse_event(struct parse *p, const uint8_t *text, size_t len, struct session_event *e, struct err *err) {
-    *e = (struct session_event){.fin = true, .version = SESSION_FILE_VERSION};
+int parse_begin(struct parse *p, const uint8_t *text, size_t len, struct err *err) {
     p->begin = p->at = p->line_begin = text;
     p->end = text + len;
     p->line = 0;
     p->err = err;
-    p->has_type = p->has_direction = p->has_timestamp = p->base64 = false;
-    p->before_message = 0;
     buf_reset(&p->space);
     /* All strings together are no longer than the text; a copy may write a block beyond its end. */
     if (buf_reserve(&p->space, len + 2 * PARSE_PADDING) < 0)
         return err_set(err, MF_ENOMEM, "out of memory");
+    return MF_OK;
+}
+
+int parse_event(struct parse *p, const uint8_t *text, size_t len, struct session_event *e, struct err *err) {
+    *e = (struct session_event){.fin = true, .version = SESSION_FILE_VERSION};
+    p->has_type = p->has_direction = p->has_timestamp = p->base64 = false;
+    p->before_message = 0;
+    int rc = parse_begin(p, text, len, err);
+    if (rc < 0)
+        return rc;
     return take_text_of_event(p, e) ? MF_OK : (int)err->code;
 }

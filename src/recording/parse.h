@@ -38,6 +38,13 @@ void parse_fini(struct parse *p);
 MF_MUSTCHECK int parse_event(struct parse *p, const uint8_t *text, size_t len, struct session_event *e,
                              struct err *err);
 
+/* For other objects than ours: makes p ready to read text, which is as for parse_event(), by the functions of
+ * parse_json.h. MF_ENOMEM. */
+MF_MUSTCHECK int parse_begin(struct parse *p, const uint8_t *text, size_t len, struct err *err);
+/* Puts the bytes that base64 text stands for in its place; they live in p->decoded. On a false, err says nothing yet
+ * but for MF_ENOMEM. */
+MF_MUSTCHECK int parse_base64(struct parse *p, struct event_bytes *data);
+
 /* "2024-01-15T10:30:00.123Z" or with an offset "+02:00" (RFC 3339) to microseconds since 1970. */
 MF_MUSTCHECK bool parse_rfc3339(const char *text, int64_t *out_us);
 

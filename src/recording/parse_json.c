@@ -54,38 +54,68 @@ bool json_expect(struct parse *p, uint8_t c, const char *what) {
 
 /* --- strings --- */
 
-/* Copies bytes up to the next that means something in a string: a quote, a backslash, a control (there is always one:
- * the byte after the text). May read 15 bytes beyond it and write as many. Returns how many; clears *ascii when one is
- * not. */
-static inline size_t copy_plain(uint8_t *dst, const uint8_t *src, bool *ascii) {
-    size_t n = 0;
-#ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), control = _mm_set1_epi8(0x1f);
-    for (;; n += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(src + n));
-        _mm_storeu_si128((__m128i *)(void *)(dst + n), v);
-        __m128i special = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash));
-        special = _mm_or_si128(special, _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
-        unsigned stop = (unsigned)_mm_movemask_epi8(special), high = (unsigned)_mm_movemask_epi8(v);
-        if (stop) {
-            unsigned at = (unsigned)__builtin_ctz(stop);
-            *ascii &= !(high & ((1u << at) - 1));
-            return n + at;
-        }
-        *ascii &= !high;
-    }
-#else
-    for (; src[n] != '"' && src[n] != '\\' && src[n] > 0x1f; n++) {
-        *ascii &= src[n] < 0x80;
-        dst[n] = src[n];
-    }
-    return n;
-#endif
-}
-
 static const uint8_t short_escape[256] = {
     ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t',
 };
+
+#ifdef __SSE2__
+static inline void copy_block(uint8_t *dst, const uint8_t *src) {
+    _mm_storeu_si128((__m128i *)(void *)dst, _mm_loadu_si128((const __m128i *)(const void *)src));
+}
+#endif
+
+/* Copies a string's characters, short escapes resolved, up to what ends that: the quote, a control (there is always
+ * one: the byte after the text), another escape's backslash. Gives where that is in the source, and moves *to; clears
+ * *ascii when a byte is not. May read 15 bytes beyond it and write as many.
+ *
+ * What means something in a block is found at once, and the pieces between are copied with whole blocks: JSON within
+ * JSON has an escape every few bytes, and to look for each anew would wait for the one before it. */
+static inline const uint8_t *copy_characters(uint8_t **to, const uint8_t *src, bool *ascii) {
+    uint8_t *dst = *to;
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), control = _mm_set1_epi8(0x1f);
+    for (;;) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)src);
+        __m128i special = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash));
+        special = _mm_or_si128(special, _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
+        unsigned found = (unsigned)_mm_movemask_epi8(special), high = (unsigned)_mm_movemask_epi8(v), done = 0;
+        while (found) {
+            unsigned at = (unsigned)__builtin_ctz(found);
+            uint8_t c = src[at] == '\\' ? short_escape[src[at + 1]] : 0;
+            copy_block(dst, src + done);
+            dst += at - done;
+            if (!c) {
+                *ascii &= !(high & ((1u << at) - 1));
+                *to = dst;
+                return src + at;
+            }
+            *dst++ = c;
+            done = at + 2;
+            found &= ~0u << done;
+        }
+        *ascii &= !high;
+        if (done < 16) {
+            copy_block(dst, src + done);
+            dst += 16 - done;
+            done = 16;
+        }
+        src += done;
+    }
+#else
+    for (;;) {
+        if (*src == '\\' && short_escape[src[1]]) {
+            *dst++ = short_escape[src[1]];
+            src += 2;
+        } else if (*src == '"' || *src == '\\' || *src <= 0x1f) {
+            *to = dst;
+            return src;
+        } else {
+            *ascii &= *src < 0x80;
+            *dst++ = *src++;
+        }
+    }
+#endif
+}
 
 /* Four hexadecimal digits, or -1. */
 static int hex4(const uint8_t *s) {
@@ -148,16 +178,8 @@ bool parse_json_string(struct parse *p, struct event_bytes *out) {
     uint8_t *begin = p->space.data + p->space.len, *dst = begin;
     bool ascii = true;
     for (;;) {
-        size_t n = copy_plain(dst, src, &ascii);
-        src += n;
-        dst += n;
-        if (MF_LIKELY(*src == '\\')) {
-            uint8_t c = short_escape[src[1]];
-            if (MF_LIKELY(c)) {
-                *dst++ = c;
-                src += 2;
-                continue;
-            }
+        src = copy_characters(&dst, src, &ascii);
+        if (*src == '\\') {
             const uint8_t *next = src[1] == 'u' ? unicode_escape(src + 2, &dst) : NULL;
             if (!next)
                 return parse_fail(p, src, "expected an escape (\\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX)");
@@ -314,5 +336,57 @@ bool json_skip(struct parse *p) {
         json_space(p);
         if (object[depth - 1] && !skip_key(p))
             return false;
+    }
+}
+
+/* --- values that somebody asked for --- */
+
+bool parse_json_text(struct parse *p, const char *name, const char **out) {
+    const uint8_t *at = p->at;
+    struct event_bytes s = {0};
+    if (!parse_json_string(p, &s))
+        return false;
+    if (memchr(s.data, '\0', s.len))
+        return parse_fail(p, at, "expected no NUL in \"%s\"", name);
+    *out = (const char *)s.data;
+    return true;
+}
+
+bool json_members(struct parse *p, parse_member_fn *take, void *arg) {
+    json_space(p);
+    if (!json_expect(p, '{', "an object"))
+        return false;
+    if (*p->at == '}') {
+        p->at++;
+        return true;
+    }
+    for (;;) {
+        struct event_bytes name = {0};
+        if (!parse_json_string(p, &name) || !json_expect(p, ':', "':' after the member's name") || !take(p, &name, arg))
+            return false;
+        json_space(p);
+        if (*p->at != ',')
+            return json_expect(p, '}', "',' or '}' after the member");
+        p->at++;
+        json_space(p);
+    }
+}
+
+bool json_elements(struct parse *p, parse_member_fn *take, void *arg) {
+    json_space(p);
+    if (!json_expect(p, '[', "an array"))
+        return false;
+    if (*p->at == ']') {
+        p->at++;
+        return true;
+    }
+    for (;;) {
+        if (!take(p, NULL, arg))
+            return false;
+        json_space(p);
+        if (*p->at != ',')
+            return json_expect(p, ']', "',' or ']'");
+        p->at++;
+        json_space(p);
     }
 }

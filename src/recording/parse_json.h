@@ -22,9 +22,23 @@ MF_MUSTCHECK bool json_expect(struct parse *p, uint8_t c, const char *what);
 
 /* A string, unescaped into p->space and followed by a NUL there. Fails when there is no string. */
 MF_MUSTCHECK bool parse_json_string(struct parse *p, struct event_bytes *out);
-/* Gives back what parse_json_string() took for a string that is not needed any more: the last one, or all since then. */
+/* Gives back what parse_json_string() took for a string that is not needed any more: the last one, or all since then.
+ */
 static inline void parse_json_string_drop(struct parse *p, const struct event_bytes *s) {
     p->space.len = (size_t)(s->data - p->space.data);
+}
+
+/* A string without a NUL in it, as a C string; `name` is for the message. */
+MF_MUSTCHECK bool parse_json_text(struct parse *p, const char *name, const char **out);
+
+/* An object's members: `take` is called with each one's name and takes its value (json_skip() for what it does not
+ * want). Names stay in p->space as strings do. */
+typedef bool parse_member_fn(struct parse *p, const struct event_bytes *name, void *arg);
+MF_MUSTCHECK bool json_members(struct parse *p, parse_member_fn *take, void *arg);
+/* An array's elements, likewise; the name is NULL. */
+MF_MUSTCHECK bool json_elements(struct parse *p, parse_member_fn *take, void *arg);
+static inline bool parse_named(const struct event_bytes *name, const char *is) {
+    return name->len == strlen(is) && !memcmp(name->data, is, name->len);
 }
 
 /* A number's characters, checked by JSON's grammar. */

@@ -1,8 +1,18 @@
 #include "recording/reader.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "recording/reader_private.h"
+
+const char *const reader_form_names[] = {
+    [READER_NATIVE] = "native",
+    [READER_JSONL] = "jsonl",
+    [READER_DOCUMENT] = "document",
+    [READER_DOCUMENT_ZST] = "document.zst",
+    [READER_HAR] = "har",
+    [READER_MOCKFORGE] = "mockforge",
+};
 
 _Static_assert(INPUT_PADDING >= PARSE_PADDING, "the parser reads beyond the text");
 
@@ -11,16 +21,30 @@ _Static_assert(INPUT_PADDING >= PARSE_PADDING, "the parser reads beyond the text
 /* --- opening --- */
 
 static int find_form(struct reader *r, const char *path, struct err *err) {
-    int document = document_detect(path, err);
-    if (document == MF_EINVAL && r->input.zstd)
-        document = 0; /* damaged at the very beginning: reader_next() says so, or recovers */
-    if (document < 0)
-        return document;
-    if (document)
+    int kind = document_detect(path, err);
+    if (kind == MF_EINVAL && r->input.zstd)
+        kind = KIND_LINES; /* damaged at the very beginning: reader_next() says so, or recovers */
+    if (kind < 0)
+        return kind;
+    switch ((enum document_kind)kind) {
+    case KIND_DOCUMENT:
         r->form = r->input.zstd ? READER_DOCUMENT_ZST : READER_DOCUMENT;
-    else
+        break;
+    case KIND_HAR:
+        r->form = READER_HAR;
+        break;
+    case KIND_MOCKFORGE:
+        r->form = READER_MOCKFORGE;
+        break;
+    case KIND_LINES:
         r->form = r->input.zstd ? READER_NATIVE : READER_JSONL;
+        break;
+    }
     return MF_OK;
+}
+
+static bool is_document(const struct reader *r) {
+    return r->form == READER_DOCUMENT || r->form == READER_DOCUMENT_ZST;
 }
 
 int reader_open(const char *path, struct reader **out, struct err *err) {
@@ -37,8 +61,10 @@ int reader_open(const char *path, struct reader **out, struct err *err) {
         rc = input_open(&r->input, path, err);
     if (rc == MF_OK)
         rc = find_form(r, path, err);
-    if (rc == MF_OK && (r->form == READER_DOCUMENT || r->form == READER_DOCUMENT_ZST))
+    if (rc == MF_OK && is_document(r))
         rc = document_open(path, &r->document, err);
+    if (rc == MF_OK && r->form == READER_HAR)
+        rc = har_open(path, &r->har, err);
     if (rc < 0)
         reader_close(r);
     else
@@ -50,6 +76,8 @@ void reader_close(struct reader *r) {
     if (!r)
         return;
     document_close(r->document);
+    har_close(r->har);
+    mockforge_lines_fini(&r->mockforge);
     input_close(&r->input);
     parse_fini(&r->parse);
     buf_fini(&r->text);
@@ -66,9 +94,13 @@ enum reader_end reader_ended(const struct reader *r) {
 
 void reader_recover(struct reader *r, bool on) {
     r->recover = on;
+    if (r->har)
+        har_recover(r->har, on);
 }
 
 uint64_t reader_position(const struct reader *r) {
+    if (r->har)
+        return har_position(r->har);
     return r->document ? document_position(r->document) : input_position(&r->input);
 }
 
@@ -119,17 +151,44 @@ static bool is_blank(const uint8_t *line, size_t len) {
     return len == 0;
 }
 
+/* A file of blank lines is no recording, however short it is in zstd. */
+static int pass_blank(struct reader *r, size_t len, struct err *err) {
+    r->blank += len + 1;
+    if (r->blank <= READER_LINE_MAX)
+        return MF_OK;
+    return err_set_at(err, MF_ELIMIT, r->input.path, r->line_known ? r->line : 0, 0,
+                      "expected at most %u MiB of blank lines", READER_LINE_MAX >> 20);
+}
+
 static void place_error(const struct reader *r, struct err *err) {
     int column = err->column;
     err->line = 0;
     if (r->line_known)
         err_at(err, r->input.path, r->line, column);
     else
-        err_prefix(err, "in the zstd frame at byte %llu", (unsigned long long)r->input.frame_begin);
+        err_prefix(err, "%s at byte %llu", r->input.zstd ? "in the zstd frame" : "behind the line",
+                   (unsigned long long)r->input.frame_begin);
     err_at(err, r->input.path, 0, 0);
 }
 
+/* A line that is no event, one, or two: 0, or 1 and the first of them. */
+static int parse_mockforge(struct reader *r, const uint8_t *line, size_t len, struct session_event *e,
+                           struct err *err) {
+    struct session_event both[2];
+    int rc = mockforge_line(&r->mockforge, &r->parse, line, len, both, err);
+    if (rc <= 0)
+        return rc;
+    both[0].connection = both[1].connection = DOCUMENT_CONNECTION;
+    r->last_us = both[0].timestamp_us;
+    r->has_later = rc == 2;
+    r->later = both[1];
+    *e = both[0];
+    return 1;
+}
+
 static int parse_line(struct reader *r, const uint8_t *line, size_t len, struct session_event *e, struct err *err) {
+    if (r->form == READER_MOCKFORGE)
+        return parse_mockforge(r, line, len, e, err);
     int rc = parse_event(&r->parse, line, len, e, err);
     if (rc < 0)
         return rc;
@@ -155,11 +214,15 @@ static int end_of_lines(struct reader *r, const uint8_t *line, size_t len, struc
     if (end && line[end - 1] == '}') {
         r->text.data[r->text.len] = '\0';
         r->line++;
-        if (parse_line(r, line, len, e, &ignored) > 0) {
+        int rc = parse_line(r, line, len, e, &ignored);
+        if (rc >= 0)
             r->at = r->searched = r->text.len;
+        if (rc > 0)
             return 1;
-        }
-        r->line--;
+        if (rc == 0)
+            end = 0;
+        else
+            r->line--;
     }
     r->ended = true;
     r->end = end || input_torn(&r->input) || r->input.offset == 0 ? READER_END_TRUNCATED : READER_END_WHOLE;
@@ -177,12 +240,18 @@ static int skip_damage(struct reader *r, struct session_event *e, struct err *er
     buf_reset(&r->text);
     r->at = r->searched = 0;
     r->line_known = false;
+    r->blank = 0;
     return give_gap(r, input_position(&r->input) - from, e);
 }
 
 static int next_of_lines(struct reader *r, struct session_event *e, struct err *err) {
     uint8_t *line;
     size_t len;
+    if (r->has_later) {
+        r->has_later = false;
+        *e = r->later;
+        return 1;
+    }
     for (;;) {
         int rc = take_line(r, &line, &len, err);
         if (rc < 0)
@@ -193,9 +262,15 @@ static int next_of_lines(struct reader *r, struct session_event *e, struct err *
         }
         if (rc == 0)
             return end_of_lines(r, line, len, e);
-        if (is_blank(line, len))
+        if (is_blank(line, len)) {
+            if ((rc = pass_blank(r, len, err)) < 0)
+                return rc;
             continue;
+        }
+        r->blank = 0;
         rc = parse_line(r, line, len, e, err);
+        if (rc == 0)
+            continue;
         if (rc < 0 && rc != MF_ENOMEM && r->recover)
             return give_gap(r, len, e);
         if (rc < 0)
@@ -220,6 +295,12 @@ int reader_next(struct reader *r, struct session_event *e, struct err *err) {
             r->ended = true;
             r->end = document_truncated(r->document) ? READER_END_TRUNCATED : READER_END_WHOLE;
         }
+    } else if (r->har) {
+        rc = har_next(r->har, e, err);
+        if (rc == 0) {
+            r->ended = true;
+            r->end = har_truncated(r->har) ? READER_END_TRUNCATED : READER_END_WHOLE;
+        }
     } else {
         rc = next_of_lines(r, e, err);
         if (rc < 0 && rc != MF_ENOMEM && r->recover && r->input.zstd)
@@ -231,17 +312,53 @@ int reader_next(struct reader *r, struct session_event *e, struct err *err) {
 }
 
 int reader_more(struct reader *r) {
-    if (r->document || r->failed || !r->ended || input_size(&r->input) <= r->input.offset)
+    if (r->document || r->har || r->failed || !r->ended || input_size(&r->input) <= r->input.offset)
         return 0;
     r->ended = false;
     return 1;
 }
 
 int reader_jump(struct reader *r, uint64_t offset, struct err *err) {
+    mockforge_lines_fini(&r->mockforge);
+    r->has_later = false;
     buf_reset(&r->text);
     r->at = r->searched = 0;
     r->line = 0;
     r->line_known = offset == 0;
     r->ended = false;
     return input_seek(&r->input, offset, err);
+}
+
+/* --- lines from elsewhere --- */
+
+struct line_reader {
+    struct parse parse;
+    struct buf text;
+};
+
+int line_reader_new(struct line_reader **out) {
+    *out = calloc(1, sizeof **out);
+    return *out ? MF_OK : MF_ENOMEM;
+}
+
+void line_reader_free(struct line_reader *l) {
+    if (!l)
+        return;
+    parse_fini(&l->parse);
+    buf_fini(&l->text);
+    free(l);
+}
+
+int line_reader_parse(struct line_reader *l, const void *line, size_t len, struct session_event *e, struct err *err) {
+    struct err ignored;
+    err = err ? err : &ignored;
+    buf_reset(&l->text);
+    if (buf_reserve(&l->text, len + PARSE_PADDING) < 0)
+        return err_set(err, MF_ENOMEM, "out of memory");
+    buf_append(&l->text, line, len);
+    memset(l->text.data + len, 0, PARSE_PADDING);
+    int rc = parse_event(&l->parse, l->text.data, len, e, err);
+    if (rc == MF_OK && !e->connection && e->type != EVENT_RECORDING)
+        e->connection = DOCUMENT_CONNECTION;
+    return rc;
 }

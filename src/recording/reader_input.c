@@ -9,8 +9,14 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+/* A frame that is in `raw` as a whole, with room for all that it holds, zstd decompresses in one pass, without a window
+ * of its own between: ours have 128 KiB and a line, and a quarter of that compressed. */
+#define RAW_BYTES (256u << 10)
+#define RAW_LOW (96u << 10) /* less than that is topped up */
+#define ZSTD_ROOM (INPUT_CHUNK + (32u << 10))
 #define HOLD_MAX (1u << 20) /* of a frame held back until its checksum: ours have 128 KiB, but for a very long line */
-#define WINDOW_LOG_MAX 27   /* 128 MiB: what zstd itself accepts without --long=31. Ours need 20 */
+#define SHARED_CHUNK (16u << 10)
+#define WINDOW_LOG_MAX 27 /* 128 MiB: what zstd itself accepts without --long=31. Ours need 20 */
 
 static int fail_errno(struct input *in, struct err *err, const char *what) {
     int rc = err_set(err, MF_EIO, "%s: %s", what, strerror(errno));
@@ -42,7 +48,7 @@ static int find_form(struct input *in, struct err *err) {
 }
 
 static int start_zstd(struct input *in, struct err *err) {
-    in->raw = malloc(INPUT_CHUNK);
+    in->raw = malloc(RAW_BYTES);
     in->dctx = ZSTD_createDCtx();
     if (!in->raw || !in->dctx || ZSTD_isError(ZSTD_DCtx_setParameter(in->dctx, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
         return err_set(err, MF_ENOMEM, "out of memory");
@@ -70,8 +76,14 @@ int input_open(struct input *in, const char *path, struct err *err) {
     return rc;
 }
 
+int input_share(struct input *in, const struct input *of, struct err *err) {
+    MUST(!of->zstd);
+    *in = (struct input){.fd = of->fd, .path = strdup(of->path), .borrowed = true, .chunk = SHARED_CHUNK};
+    return in->path ? MF_OK : err_set(err, MF_ENOMEM, "out of memory");
+}
+
 void input_close(struct input *in) {
-    if (in->path && in->fd >= 0)
+    if (in->path && in->fd >= 0 && !in->borrowed)
         close(in->fd);
     ZSTD_freeDCtx(in->dctx);
     free(in->raw);
@@ -103,22 +115,25 @@ static int fail_frame(struct input *in, size_t code, struct err *err) {
     return (int)(err ? err->code : MF_EINVAL);
 }
 
-/* Raw bytes to decompress, if there are none: as read(2). */
+/* Raw bytes to decompress, if there are few: as read(2). */
 static ssize_t refill_raw(struct input *in, struct err *err) {
-    if (in->raw_at < in->raw_len || in->more_output)
+    size_t left = in->raw_len - in->raw_at;
+    if (left >= RAW_LOW || in->more_output)
         return 1;
-    ssize_t n = read_file(in, in->raw, INPUT_CHUNK, err);
-    if (n > 0) {
-        in->raw_at = 0;
-        in->raw_len = (size_t)n;
-    }
-    return n;
+    memmove(in->raw, in->raw + in->raw_at, left);
+    in->raw_at = 0;
+    in->raw_len = left;
+    ssize_t n = read_file(in, in->raw + left, RAW_BYTES - left, err);
+    if (n < 0)
+        return n;
+    in->raw_len += (size_t)n;
+    return in->raw_len > 0;
 }
 
 /* Appends one step's output: its size, or zstd's error code. */
 static size_t decompress(struct input *in, struct buf *out) {
     ZSTD_inBuffer from = {in->raw, in->raw_len, in->raw_at};
-    ZSTD_outBuffer to = {out->data + out->len, INPUT_CHUNK, 0};
+    ZSTD_outBuffer to = {out->data + out->len, ZSTD_ROOM, 0};
     if (!in->in_frame)
         in->frame_begin = input_position(in);
     size_t rc = ZSTD_decompressStream(in->dctx, &to, &from);
@@ -141,7 +156,7 @@ static int fill_zstd(struct input *in, struct buf *out, struct err *err) {
             return (int)n;
         if (n == 0)
             return out->len > begin;
-        if (buf_reserve(out, INPUT_CHUNK + INPUT_PADDING) < 0)
+        if (buf_reserve(out, ZSTD_ROOM + INPUT_PADDING) < 0)
             return err_set(err, MF_ENOMEM, "out of memory");
         size_t rc = decompress(in, out);
         if (ZSTD_isError(rc)) {
@@ -157,9 +172,10 @@ int input_fill(struct input *in, struct buf *out, struct err *err) {
     if (in->zstd)
         return fill_zstd(in, out, err);
     /* Never into all the room that there is: a caller who wants a few bytes more would double it each time. */
-    if (buf_reserve(out, INPUT_CHUNK + INPUT_PADDING) < 0)
+    size_t chunk = in->chunk ? in->chunk : INPUT_CHUNK;
+    if (buf_reserve(out, chunk + INPUT_PADDING) < 0)
         return err_set(err, MF_ENOMEM, "out of memory");
-    ssize_t n = read_file(in, out->data + out->len, INPUT_CHUNK, err);
+    ssize_t n = read_file(in, out->data + out->len, chunk, err);
     if (n <= 0)
         return (int)n;
     out->len += (size_t)n;

@@ -16,11 +16,13 @@ struct input {
     char *path;
     int fd;
     bool zstd;
+    bool borrowed;   /* the descriptor is somebody else's, who lives longer */
+    size_t chunk;    /* of plain bytes read at a time; 0: INPUT_CHUNK */
     uint64_t offset; /* in the file, of the next byte to be read */
 
     /* zstd */
     struct ZSTD_DCtx_s *dctx;
-    uint8_t *raw; /* INPUT_CHUNK bytes read from the file, of which raw[raw_at..raw_len) are not decompressed yet */
+    uint8_t *raw; /* bytes read from the file, of which raw[raw_at..raw_len) are not decompressed yet */
     size_t raw_at, raw_len;
     uint64_t frame_begin; /* offset of the zstd frame that is being read */
     bool in_frame;
@@ -28,6 +30,8 @@ struct input {
 };
 
 MF_MUSTCHECK int input_open(struct input *in, const char *path, struct err *err);
+/* Another place in the same plain file, with the same descriptor; small chunks, as there may be many of these. */
+MF_MUSTCHECK int input_share(struct input *in, const struct input *of, struct err *err);
 /* Zeroed memory is accepted. */
 void input_close(struct input *in);
 

@@ -3,6 +3,8 @@
 #define MF_RECORDING_READER_PRIVATE_H
 
 #include "recording/document.h"
+#include "recording/har.h"
+#include "recording/mockforge_line.h"
 #include "recording/reader.h"
 #include "recording/reader_input.h"
 
@@ -16,6 +18,14 @@ struct reader {
     /* Documents */
     struct document *document;
 
+    /* HTTP archives */
+    struct har *har;
+
+    /* MockForge's lines */
+    struct mockforge_lines mockforge;
+    bool has_later; /* a line was two events: `later` is the second */
+    struct session_event later;
+
     /* Lines */
     struct input input;
     struct parse parse;
@@ -23,6 +33,7 @@ struct reader {
     size_t at, searched; /* text.data[at..searched) has no newline */
     int line;            /* lines read, while line_known */
     bool line_known;     /* not after a seek */
+    size_t blank;        /* bytes of blank lines since the last one that was not */
     uint64_t last_us;
 };
 

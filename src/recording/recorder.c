@@ -51,6 +51,8 @@ static void fini(struct recorder *r) {
     free(r->ports);
     jobs_fini(&r->jobs);
     pthread_mutex_destroy(&r->lock);
+    pthread_mutex_destroy(&r->taps.lock);
+    buf_fini(&r->taps.line);
     free(r);
 }
 
@@ -61,6 +63,7 @@ int recorder_new(const struct recorder_options *options, struct recorder **out, 
         return err_set(err, MF_ENOMEM, "out of memory");
     memset(r, 0, sizeof *r);
     pthread_mutex_init(&r->lock, NULL);
+    pthread_mutex_init(&r->taps.lock, NULL);
     int rc = jobs_init(&r->jobs);
     if (rc == MF_OK)
         rc = init_ports(r, options, err);
@@ -74,11 +77,17 @@ int recorder_new(const struct recorder_options *options, struct recorder **out, 
     return MF_OK;
 }
 
+int recorder_finish(struct recorder *r) {
+    if (!r->finished)
+        writer_stop(&r->writer);
+    r->finished = true;
+    return atomic_load(&r->failed) ? MF_EIO : MF_OK;
+}
+
 int recorder_free(struct recorder *r) {
     if (!r)
         return MF_OK;
-    writer_stop(&r->writer);
-    int rc = atomic_load(&r->failed) ? MF_EIO : MF_OK;
+    int rc = recorder_finish(r);
     fini(r);
     return rc;
 }
@@ -137,6 +146,7 @@ static int recording_new(struct recorder *r, const char *path, const struct reco
         return err_set(err, MF_ENOMEM, "out of memory");
     }
     rec->recorder = r;
+    rec->serial = ++r->serials;
     rec->form = form;
     rec->journal.fd = -1;
     rec->asked_wall_us = clock_wall_us();

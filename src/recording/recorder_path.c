@@ -74,3 +74,30 @@ int recorder_make_directories(const char *path) {
     free(copy);
     return rc;
 }
+
+/* ---- for those who follow a recording from file to file ---- */
+
+char *session_part(const char *path, unsigned part) {
+    enum session_form form;
+    return recorder_extension(path, &form) ? recorder_part(path, part) : NULL;
+}
+
+unsigned session_part_of(const char *path, char **first) {
+    enum session_form form;
+    const char *extension = recorder_extension(path, &form), *digits = extension;
+    unsigned long part = 0;
+    *first = NULL;
+    if (!extension)
+        return 1;
+    while (digits > path && digits[-1] >= '0' && digits[-1] <= '9')
+        digits--;
+    bool numbered = extension - digits >= 1 && extension - digits <= 6 && *digits != '0' && digits - path >= 2 &&
+                    digits[-1] == '.' && digits[-2] != '/';
+    if (numbered)
+        part = strtoul(digits, NULL, 10);
+    if (part < 2)
+        *first = strdup(path);
+    else if (asprintf(first, "%.*s%s", (int)(digits - 1 - path), path, extension) < 0)
+        *first = NULL;
+    return part < 2 ? 1 : (unsigned)part;
+}

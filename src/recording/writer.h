@@ -5,6 +5,7 @@
  *     writer.c        the writer thread: rings, timers, sleep
  *     writer_track.c  records of one connection -> lines
  *     writer_file.c   a recording's files: opening, rotation, the end
+ *     tap.c           lines for those who look while they are written
  *     writer_jobs.c   what would hold the writer up: documents, retention; a thread of its own
  *
  * A recording belongs to one writer thread, and so does a ring: a second writer would be a second ring in each port. */
@@ -16,18 +17,17 @@
 
 #include "base/list.h"
 #include "recording/convert.h"
+#include "recording/inspect.h"
 #include "recording/journal.h"
 #include "recording/line.h"
 #include "recording/recorder.h"
 #include "recording/redact.h"
 #include "recording/ring.h"
+#include "recording/tap.h"
 
 #define FRAME_PIECE_BYTES (256u << 10) /* a frame up to here is one line; docs/session-file.md */
 #define ASSEMBLY_MAX_BYTES                                                                                             \
-    (32u << 20) /* of all half-arrived frames of a writer; beyond it they are cut into pieces early */
-#define INSPECT_MAX_BYTES                                                                                              \
-    (1u << 20) /* a text message larger than this is not searched for JSON secrets, and not written */
-#define INSPECT_MAX_FRAMES 4096u
+    INSPECT_HELD_MAX_BYTES /* of all half-arrived frames of a writer; beyond it they are cut into pieces early */
 #define RECORDING_LINGER_US 1000000u /* from the last unref to the end: a client that reconnects finds it open */
 
 /* ---- the ring's records ---- */
@@ -66,10 +66,9 @@ struct lane {
     uint64_t offset; /* of data.data[0] in the frame */
     uint64_t frame_length;
     uint8_t opcode, rsv;
-    bool fin, pieces;              /* pieces: a part of this frame is written already */
-    bool skipping;                 /* the rest of this frame is lost: to its end nothing is written */
-    bool binary;                   /* continuations are a binary message's, which is not searched */
-    struct inspection *inspection; /* a text message that is searched for secrets; NULL between messages */
+    bool fin, pieces; /* pieces: a part of this frame is written already */
+    bool skipping;    /* the rest of this frame is lost: to its end nothing is written */
+    struct inspect_lane inspect;
 };
 #define LANES 4
 static inline unsigned lane_index(unsigned record_flags) {
@@ -160,6 +159,7 @@ enum recording_phase {
 
 struct recording {
     struct recorder *recorder;
+    uint64_t serial;                                 /* never used again */
     char *key;                                       /* the path that was asked for */
     struct recording *next_in_bucket, *next_arrival; /* under recorder.lock */
     atomic_uint refs;
@@ -214,6 +214,7 @@ struct writer {
     uint64_t least_flush_us; /* the shortest flush_ms so far */
     size_t assembly_bytes;   /* in all lanes */
     struct buf scratch;
+    const struct track *speaking; /* whose record is being written; NULL: lines are the file's own */
 };
 
 struct finish_job {
@@ -230,6 +231,13 @@ struct jobs {
     bool busy;
 };
 
+struct taps {
+    pthread_mutex_t lock; /* items, and what is in them */
+    struct tap *items[TAPS_MAX];
+    struct buf line;   /* the writer's */
+    atomic_uint count; /* the writer looks at nothing else while it is 0 */
+};
+
 #define RECORDER_BUCKETS 1024u
 
 struct recorder {
@@ -240,7 +248,10 @@ struct recorder {
     pthread_mutex_t lock; /* buckets, arrivals, and 0 -> 1 of recording.refs */
     struct recording *buckets[RECORDER_BUCKETS];
     struct recording *arrivals;
+    uint64_t serials; /* under lock */
+    struct taps taps;
     atomic_bool failed; /* some recording could not be finished whole */
+    bool finished;      /* main: the writer has ended */
 };
 
 /* capture.c */
@@ -265,14 +276,6 @@ void track_free(struct writer *w, struct track *t);
 /* A whole frame's line, or its pieces' when it is large. */
 void track_write_frame(struct writer *w, struct track *t, struct session_event *e);
 
-/* writer_inspect.c: text messages under record.redact's JSON paths. */
-/* e is the fragment. True: it was taken, and will be written when its message is whole. */
-bool inspect_fragment(struct writer *w, struct track *t, struct lane *lane, const struct session_event *e, bool first,
-                      bool last);
-/* Writes what there is; whole: the message has come to its end. */
-void inspection_finish(struct writer *w, struct track *t, struct lane *lane, bool whole);
-void inspection_drop(struct writer *w, struct lane *lane);
-
 /* writer_file.c; the writer's thread */
 /* Can a line be written now? Opens the file when that is due. */
 bool recording_ready(struct writer *w, struct recording *rec);
@@ -292,6 +295,9 @@ static inline void count_relaxed(atomic_uint_least64_t *cell, uint64_t n) {
     /* One thread counts: no locked instruction. */
     atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n, memory_order_relaxed);
 }
+
+/* tap.c; the writer's thread: the line that journal.lines ends with, for those who want it. */
+void taps_offer(struct writer *w, const struct recording *rec);
 
 /* recorder.c */
 /* Takes it from the registry, unless somebody holds a reference again. */

@@ -85,6 +85,8 @@ static bool rotation_due(const struct writer *w, const struct recording *rec) {
 
 void recording_line_added(struct writer *w, struct recording *rec) {
     uint64_t before = rec->journal.size;
+    if (MF_UNLIKELY(atomic_load_explicit(&w->recorder->taps.count, memory_order_relaxed)))
+        taps_offer(w, rec);
     journal_line_added(&rec->journal, &w->codec, w->now_us);
     if (rec->journal.lines.len)
         writer_mark_dirty(w, rec);

@@ -130,6 +130,26 @@ void track_write_frame(struct writer *w, struct track *t, struct session_event *
     }
 }
 
+/* Text messages under record.redact's JSON paths. */
+struct track_inspector {
+    struct inspector base;
+    struct writer *writer;
+    struct track *track;
+};
+
+static void write_inspected(void *arg, struct session_event *e) {
+    struct track_inspector *i = arg;
+    track_write_frame(i->writer, i->track, e);
+}
+
+static struct inspector *inspector_of(struct writer *w, struct track *t, struct track_inspector *i) {
+    *i = (struct track_inspector){
+        .base = {.held_bytes = &w->assembly_bytes, .scratch = &w->scratch, .write = write_inspected, .arg = i},
+        .writer = w,
+        .track = t};
+    return &i->base;
+}
+
 static void lane_event(const struct track *t, const struct lane *lane, unsigned index, uint64_t time_us,
                        struct session_event *e) {
     *e = (struct session_event){.type = type_of(lane->opcode),
@@ -168,11 +188,12 @@ static void lane_reset(struct writer *w, struct lane *lane) {
 
 /* The rest of what has begun will not come: a gap, or the end. */
 static void break_off(struct writer *w, struct track *t, uint64_t time_us) {
+    struct track_inspector inspector;
     for (unsigned i = 0; i < LANES; i++) {
         struct lane *lane = &t->lanes[i];
-        if (lane->inspection)
-            inspection_finish(w, t, lane, false);
-        lane->binary = false;
+        if (lane->inspect.inspection)
+            inspection_finish(inspector_of(w, t, &inspector), t->redactor, &lane->inspect, false);
+        lane->inspect.binary = false;
         if (lane->data.len)
             write_piece(w, t, lane, i, time_us, true);
         lane_reset(w, lane);
@@ -290,8 +311,9 @@ static void on_fragment(struct writer *w, struct track *t, const struct record *
     bool first = f.flags & RECORD_FIRST, last = f.flags & RECORD_LAST;
     if (!ready) {
         bool new_loss = first || !lane->skipping;
-        inspection_drop(w, lane);
-        lane->binary = false;
+        struct track_inspector i;
+        inspection_drop(inspector_of(w, t, &i), &lane->inspect);
+        lane->inspect.binary = false;
         lane_reset(w, lane);
         lose(w, t, lane, &f, new_loss);
         return;
@@ -304,10 +326,11 @@ static void on_fragment(struct writer *w, struct track *t, const struct record *
     }
     if (redactor_has_json(t->redactor)) {
         struct session_event e;
+        struct track_inspector i;
         struct lane now = {.opcode = f.opcode, .rsv = f.rsv, .fin = f.flags & RECORD_FIN};
         lane_event(t, &now, index, f.time_us, &e);
         e.data = (struct event_bytes){f.data, f.len};
-        if (inspect_fragment(w, t, lane, &e, first, last))
+        if (inspect_fragment(inspector_of(w, t, &i), t->redactor, &lane->inspect, &e, first, last))
             return;
     }
     if (first && last)
@@ -332,6 +355,7 @@ static bool prepare(struct writer *w, struct track *t, uint64_t time_us) {
     see(t);
     if (!recording_ready(w, t->recording))
         return false;
+    w->speaking = t; /* what opening the file wrote was not this connection's */
     if (MF_UNLIKELY(!t->open_written))
         write_open(w, t);
     if (MF_UNLIKELY(t->lost.frames || t->lost.bytes)) {
@@ -361,6 +385,7 @@ void track_record(struct writer *w, const struct record *r) {
             t->lost.bytes += gap.bytes;
         }
     }
+    w->speaking = NULL;
 }
 
 void track_end(struct writer *w, struct track *t) {
@@ -377,14 +402,16 @@ void track_end(struct writer *w, struct track *t) {
         e.reason = (struct event_bytes){(const uint8_t *)reason, strlen(reason)};
         recording_write(w, rec, &e);
     }
+    w->speaking = NULL;
     track_free(w, t);
     recording_unref(rec);
 }
 
 void track_free(struct writer *w, struct track *t) {
+    struct track_inspector inspector;
     list_remove(&t->link);
     for (unsigned i = 0; i < LANES; i++) {
-        inspection_drop(w, &t->lanes[i]);
+        inspection_drop(inspector_of(w, t, &inspector), &t->lanes[i].inspect);
         lane_reset(w, &t->lanes[i]);
     }
     connection_fini(&t->connection);

@@ -296,7 +296,7 @@ def test_the_status_line_on_a_terminal(ws_upstream, tmp_path):
             for _ in range(5):
                 c.text("hello")
                 c.expect(TEXT, b"hello")
-            status = until(rb"1 connection[^\r\n]*10 messages[^\r\n]*\r")[0]  # all of the line
+            status = until(rb"1 connection[^\r\n]*10 frames[^\r\n]*\r")[0]  # all of the line
             assert b"/s" in status and b"B" in status, status
         process.send_signal(2)
         until(rb"recorded to s\.jsonl\.zst")

@@ -131,9 +131,15 @@ def test_wscat(gateway):
     wscat = shutil.which("wscat") or shutil.which("wscat", path=str(REPOSITORY / "node_modules" / ".bin"))
     if not wscat:
         pytest.skip("wscat is not installed")
-    done = subprocess.run([wscat, "--no-color", "-c", gateway(CONFIG).url("/echo"), "-x", "hello from wscat", "-w", "1"],
-                          capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
-    assert "hello from wscat" in done.stdout, done
+    # Its standard input stays open until the answer is there: it leaves when that ends.
+    process = subprocess.Popen([wscat, "--no-color", "-c", gateway(CONFIG).url("/echo"), "-x", "hello from wscat", "-w", "1"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "hello from wscat\n"
+        process.stdin.close()
+        assert process.wait(TIMEOUT) == 0
+    finally:
+        process.kill()
 
 
 @pytest.fixture

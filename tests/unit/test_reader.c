@@ -427,7 +427,7 @@ START_TEST(not_a_session) {
     } cases[] = {
         {"a.jsonl", "hello\n", "expected an object, found 'h'"},
         {"b.json", "[1,2]", "expected an object, found '['"},
-        {"c.json", "{\"log\":{\"entries\":[]}}", "expected a member \"messages\""},
+        {"c.json", "{\"log\":{\"entries\":[]}}", "expected a WebSocket connection"},
         {"d.json", "{\"messages\":{}}", "expected an array, found '{'"},
         {"e.json", "{\"messages\":[1]}", "expected an object, found '1'"},
         {"f.json", "{\"messages\":[]} x", "expected nothing after the document"},

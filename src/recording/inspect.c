@@ -1,11 +1,7 @@
-/* Text messages under record.redact's JSON paths: held until they are whole, searched, and then written.
- *
- * What cannot be searched is not written: its data is replaced by a sentence that says why. */
+#include "recording/inspect.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "protocol/frame.h"
-#include "recording/writer.h"
 
 struct inspected_frame {
     struct session_event event; /* without its data */
@@ -21,14 +17,14 @@ struct inspection {
     bool begun;             /* its first frame is written, and says why the text is not */
 };
 
-static void inspection_free(struct writer *w, struct inspection *i) {
-    w->assembly_bytes -= i->text.len;
+static void inspection_free(struct inspector *w, struct inspection *i) {
+    *w->held_bytes -= i->text.len;
     buf_fini(&i->text);
     free(i->frames);
     free(i);
 }
 
-void inspection_drop(struct writer *w, struct lane *lane) {
+void inspection_drop(struct inspector *w, struct inspect_lane *lane) {
     if (!lane->inspection)
         return;
     inspection_free(w, lane->inspection);
@@ -48,7 +44,7 @@ static bool add_frame(struct inspection *i, const struct session_event *e) {
     return true;
 }
 
-static void add_data(struct writer *w, struct inspection *i, const struct session_event *e) {
+static void add_data(struct inspector *w, struct inspection *i, const struct session_event *e) {
     struct inspected_frame *frame = &i->frames[i->count - 1];
     frame->event.timestamp_us = e->timestamp_us;
     frame->len += e->data.len;
@@ -56,20 +52,20 @@ static void add_data(struct writer *w, struct inspection *i, const struct sessio
     if (i->too_large || i->headless)
         return;
     if (i->text.len + e->data.len <= INSPECT_MAX_BYTES && i->count <= INSPECT_MAX_FRAMES &&
-        w->assembly_bytes + e->data.len <= ASSEMBLY_MAX_BYTES) {
+        *w->held_bytes + e->data.len <= INSPECT_HELD_MAX_BYTES) {
         buf_append(&i->text, e->data.data, e->data.len);
         if (!i->text.failed) {
-            w->assembly_bytes += e->data.len;
+            *w->held_bytes += e->data.len;
             return;
         }
     }
     i->too_large = true;
-    w->assembly_bytes -= i->text.len;
+    *w->held_bytes -= i->text.len;
     buf_fini(&i->text);
 }
 
 /* The text that the first frame gets instead of its own; false: nothing has to be replaced. */
-static bool replacement(struct writer *w, const struct inspection *i, const struct redactor *r, bool whole,
+static bool replacement(struct inspector *w, const struct inspection *i, const struct redactor *r, bool whole,
                         struct event_bytes *out) {
     const char *why = i->headless    ? "[redacted: message without its beginning]"
                       : i->too_large ? "[redacted: message too large to inspect]"
@@ -78,22 +74,24 @@ static bool replacement(struct writer *w, const struct inspection *i, const stru
                                      : NULL;
     int rc = 1;
     if (!why) {
-        buf_reset(&w->scratch);
-        rc = redact_json(r, i->text.data, i->text.len, &w->scratch);
+        buf_reset(w->scratch);
+        rc = redact_json(r, i->text.data, i->text.len, w->scratch);
         why = rc == MF_ELIMIT ? "[redacted: message that is not quite JSON]"
               : rc < 0        ? "[redacted: message too large to inspect]"
                               : NULL;
     }
+    w->withheld += why != NULL;
+    w->replaced += !why && rc == 1;
     if (why)
         *out = (struct event_bytes){(const uint8_t *)why, strlen(why)};
     else
-        *out = (struct event_bytes){w->scratch.data, w->scratch.len};
+        *out = (struct event_bytes){w->scratch->data, w->scratch->len};
     return rc != 0;
 }
 
-static void write_frames(struct writer *w, struct track *t, struct inspection *i, bool whole) {
+static void write_frames(struct inspector *w, const struct redactor *r, struct inspection *i, bool whole) {
     struct event_bytes text;
-    bool replaced = replacement(w, i, t->redactor, whole, &text);
+    bool replaced = replacement(w, i, r, whole, &text);
     size_t at = 0;
     for (size_t k = 0; k < i->count; k++) {
         struct session_event e = i->frames[k].event;
@@ -105,27 +103,27 @@ static void write_frames(struct writer *w, struct track *t, struct inspection *i
         /* What is written is text, and no extension's any more. */
         if (replaced)
             e.rsv = 0;
-        track_write_frame(w, t, &e);
+        w->write(w->arg, &e);
         i->begun = true;
     }
     i->count = 0;
 }
 
-void inspection_finish(struct writer *w, struct track *t, struct lane *lane, bool whole) {
-    write_frames(w, t, lane->inspection, whole);
+void inspection_finish(struct inspector *w, const struct redactor *r, struct inspect_lane *lane, bool whole) {
+    write_frames(w, r, lane->inspection, whole);
     inspection_drop(w, lane);
 }
 
 /* Is this fragment part of a message that might hold a secret? At its first frame, or at the first that is left of it,
  * the inspection begins. */
-static bool belongs_to_text(struct writer *w, struct track *t, struct lane *lane, const struct session_event *e,
-                            bool first) {
+static bool belongs_to_text(struct inspector *w, const struct redactor *r, struct inspect_lane *lane,
+                            const struct session_event *e, bool first) {
     if (e->type == EVENT_BINARY && first)
         lane->binary = !e->fin;
     if (e->type == EVENT_TEXT && first) {
         lane->binary = false;
         if (lane->inspection)
-            inspection_finish(w, t, lane, false);
+            inspection_finish(w, r, lane, false);
     }
     if ((e->type != EVENT_TEXT && e->type != EVENT_CONTINUATION) || lane->binary)
         return false;
@@ -134,9 +132,9 @@ static bool belongs_to_text(struct writer *w, struct track *t, struct lane *lane
     return true;
 }
 
-bool inspect_fragment(struct writer *w, struct track *t, struct lane *lane, const struct session_event *e, bool first,
-                      bool last) {
-    if (!belongs_to_text(w, t, lane, e, first)) {
+bool inspect_fragment(struct inspector *w, const struct redactor *r, struct inspect_lane *lane,
+                      const struct session_event *e, bool first, bool last) {
+    if (!belongs_to_text(w, r, lane, e, first)) {
         if (last && e->fin && e->type == EVENT_CONTINUATION)
             lane->binary = false;
         return false;
@@ -151,8 +149,8 @@ bool inspect_fragment(struct writer *w, struct track *t, struct lane *lane, cons
         return true;
     add_data(w, i, e);
     if (last && e->fin)
-        inspection_finish(w, t, lane, true);
+        inspection_finish(w, r, lane, true);
     else if (last && (i->too_large || i->headless))
-        write_frames(w, t, i, false); /* nothing that comes can change it: a message without end must not fill memory */
+        write_frames(w, r, i, false); /* nothing that comes can change it: a message without end must not fill memory */
     return true;
 }
