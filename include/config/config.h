@@ -140,6 +140,40 @@ struct scenario_step_config {
     int line, column;
 };
 
+/* ---- replay ---- */
+
+enum replay_mode { REPLAY_MODE_AUTO, REPLAY_MODE_TIMED, REPLAY_MODE_REACTIVE };
+enum replay_pick {
+    REPLAY_PICK_AUTO, /* the request's path, then the subprotocol, then in turn */
+    REPLAY_PICK_TURN,
+    REPLAY_PICK_PATH,
+    REPLAY_PICK_SUBPROTOCOL,
+    REPLAY_PICK_FIRST_MESSAGE,
+};
+enum replay_on_timeout { REPLAY_TIMEOUT_CLOSE, REPLAY_TIMEOUT_CONTINUE };
+enum replay_on_miss { REPLAY_MISS_NOT_GIVEN, REPLAY_MISS_RECORD, REPLAY_MISS_CLOSE, REPLAY_MISS_IGNORE };
+
+/* How a recording is served. */
+struct replay_config {
+    bool given;
+    enum replay_mode mode;
+    char *speed_text, *from_text, *to_text; /* as they were written */
+    double speed;                           /* > 0; 0: no waiting ("max") */
+    uint64_t from_us, to_us;                /* since the recording's begin; to_us 0: its end */
+    bool loop, refresh_time, recover;
+    char **connections; /* names; none: all */
+    size_t connections_count;
+    enum replay_pick pick;
+    unsigned timeout_ms; /* 0: for ever */
+    enum replay_on_timeout on_timeout;
+    const struct config_value *correlate; /* true, false, or a list of rules; NULL: true */
+    bool correlate_off;
+    const char **rules; /* of correlate */
+    size_t rules_count;
+    char **no_correlate, **exact, **any; /* paths in messages */
+    size_t no_correlate_count, exact_count, any_count;
+};
+
 /* What answers on a route. It says which keys the route must have at least: the keys of all mocks go together. */
 enum handler_type {
     HANDLER_DEFAULT,
@@ -151,6 +185,7 @@ enum handler_type {
     HANDLER_SCRIPT,
     HANDLER_ROOMS,
     HANDLER_SCENARIO,
+    HANDLER_REPLAY,
     HANDLER_PUSH, /* no type given, and only scheduled, broadcast or state */
     HANDLER_TYPES /* how many there are */
 };
@@ -172,7 +207,7 @@ struct route_config {
     char *path; /* exact, "*" one segment, "**" the rest */
     int line, column;
     enum handler_type type;
-    struct config_text upstream; /* ws:// or wss:// URL; required for proxy */
+    struct config_text upstream; /* ws:// or wss:// URL; required for proxy, possible for replay */
     struct upstream_tls_config upstream_tls;
     struct config_header *headers; /* on_connect.headers */
     size_t headers_count;
@@ -183,7 +218,10 @@ struct route_config {
     unsigned handshake_timeout_ms; /* the upstream's answer to the opening handshake; default 10000 */
     char **subprotocols;           /* that a mock agrees to; none given: the first that the client offers */
     size_t subprotocols_count;
-    /* mocks; with upstream, none of them */
+    struct config_text input;    /* a session file: required for replay */
+    struct replay_config replay; /* of replay */
+    enum replay_on_miss on_miss; /* of replay with upstream */
+    /* mocks; with upstream or input, none of them */
     struct static_config *messages; /* each counts, in order */
     size_t messages_count;
     struct rule_config *rules; /* first match wins */

@@ -8,6 +8,7 @@
 extern const struct endpoint_type echo_endpoint;     /* sends back what comes, frame by frame */
 extern const struct endpoint_type default_endpoint;  /* answers {"type":"ping"}, echoes everything else */
 extern const struct endpoint_type upstream_endpoint; /* relays to a WebSocket server */
+extern const struct endpoint_type replay_endpoint;   /* plays a recording */
 extern const struct endpoint_type stub_endpoint;     /* whatever mock keys the route has, together */
 
 /* What answers on this route. */

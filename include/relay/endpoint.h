@@ -25,6 +25,8 @@ struct endpoint_type {
     void (*on_open)(struct endpoint *e);
     /* From the client, through the chain; control and close frames too. */
     void (*on_fragment)(struct endpoint *e, struct fragment *f);
+    /* From an upstream of its own, in place of the chain to the client. NULL: they go there as they are. */
+    void (*on_upstream_fragment)(struct endpoint *e, struct fragment *f);
     /* A burst of fragments is over: send what was gathered. NULL: nothing is. */
     void (*flush)(struct endpoint *e);
     /* The client takes nothing for now (true), or takes again (false): stop or restart what makes output for it. */

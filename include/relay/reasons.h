@@ -20,6 +20,7 @@
     X(SHUTDOWN, "shutdown", WS_CLOSE_GOING_AWAY, NO_METRIC)     /* the gateway stops */                                \
     X(RECORDER, "recorder_failed", WS_CLOSE_INTERNAL, METRIC_ERRORS_RECORDING) /* on_full or on_error: close */        \
     X(NO_MEMORY, "out_of_memory", WS_CLOSE_INTERNAL, NO_METRIC)                                                        \
+    X(DROPPED, "dropped_as_recorded", 0, NO_METRIC)             /* a replay of a connection that ended without a close frame */ \
     X(HEAD_TIMEOUT, "head_timeout", 0, METRIC_ERRORS_TIMEOUT)   /* no whole request within head_timeout_ms */          \
     X(REFUSED, "refused", 0, NO_METRIC)                         /* answered by an HTTP status other than 101 */
 

@@ -34,7 +34,7 @@ struct route {
     uint64_t max_message_size; /* of a client's and an upstream's message; 0: any (a relay) */
     uint64_t assemble_limit;   /* of a client's message that a stage or a mock must have whole */
     uint64_t answer_limit;     /* of a message to the client that a stage must have whole */
-    /* relay */
+    /* relay, and a replay with an upstream */
     struct url url;
     char *authority;
     SSL_CTX *tls; /* wss */

@@ -52,7 +52,6 @@ struct session {
     bool client_blocked;     /* the endpoint was told so */
 
     /* counters, for the log */
-    uint64_t opened_us;
     uint64_t messages[2], bytes[2]; /* by enum direction, as the client saw them */
 };
 

@@ -6,6 +6,7 @@
 
 extern const struct cli_command cli_serve;        /* serve.c */
 extern const struct cli_command cli_ws_record;    /* ws_record.c */
+extern const struct cli_command cli_ws_replay;    /* ws_replay.c */
 extern const struct cli_command cli_ws_show;      /* ws_show.c */
 extern const struct cli_command cli_ws_ls;        /* ws_ls.c */
 extern const struct cli_command cli_ws_stats;     /* ws_stats.c */

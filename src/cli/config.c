@@ -14,13 +14,15 @@
 #include "template/template.h"
 
 static const struct cli_option load_options[] = {
+    {.name = "config", .letter = 'c', .argument = "FILE", .help = "The same as FILE, as other commands have it"},
     SETTINGS_SET_OPTION,
     {0},
 };
 
 static int load(const struct cli_args *args, struct config **out) {
     struct settings settings = {0};
-    settings_choose_file(&settings, cli_operand_count(args) ? cli_operand(args, 0) : NULL);
+    const char *file = cli_value(args, "config");
+    settings_choose_file(&settings, cli_operand_count(args) ? cli_operand(args, 0) : file);
     int rc = settings_add_sets(&settings, args);
     if (rc == EXIT_FINE)
         rc = settings_load(&settings, out);

@@ -10,6 +10,7 @@
 const struct cli_command *const cli_commands[] = {
     &cli_serve,
     &cli_ws_record,
+    &cli_ws_replay,
     &cli_ws_show,
     &cli_ws_tail,
     &cli_ws_ls,

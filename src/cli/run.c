@@ -60,17 +60,9 @@ static const char *typed(char *const *words, size_t count, bool group, char *out
     return out;
 }
 
-/* In the guide, but not built yet. */
-static const char *const later_commands[] = {"ws replay"};
-
 static int unknown_command(const struct cli_command *const *commands, char *const *words, size_t count) {
     char name[128];
     typed(words, count, args_is_group(commands, words[0]), name, sizeof name);
-    for (size_t i = 0; i < ARRAY_LEN(later_commands); i++)
-        if (!strcmp(name, later_commands[i])) {
-            fprintf(stderr, "mockforge: \"%s\" is not available in this version yet\n", name);
-            return EXIT_USAGE;
-        }
     const struct cli_command *near = args_nearest_command(commands, name);
     fprintf(stderr, "mockforge: unknown command \"%s\"\n", name);
     if (near)

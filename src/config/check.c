@@ -158,16 +158,19 @@ int check_route(const struct apply *ctx, const struct yaml_node *node, void *at)
     route->line = node->line;
     route->column = node->column;
     const struct yaml_node *type = yaml_get(node, "type"), *upstream = yaml_get(node, "upstream");
-    if (!type && upstream)
+    if (!type && yaml_get(node, "input"))
+        route->type = HANDLER_REPLAY;
+    else if (!type && upstream)
         route->type = HANDLER_PROXY;
     else if (!type)
         route->type = check_mock_type(node, route);
     if (route->type == HANDLER_PROXY && !upstream)
         return apply_fail(ctx, type, "type",
                           "a proxy needs \"upstream\", such as upstream: \"wss://api.example.com/ws\"");
-    if (route->type != HANDLER_PROXY && upstream)
-        return apply_fail(ctx, upstream, "upstream", "only handlers of type proxy have an upstream");
-    return check_mock_route(ctx, node, route);
+    if (route->type != HANDLER_PROXY && route->type != HANDLER_REPLAY && upstream)
+        return apply_fail(ctx, upstream, "upstream", "only handlers of type proxy and replay have an upstream");
+    int rc = check_replay_route(ctx, node, route);
+    return rc ? rc : check_mock_route(ctx, node, route);
 }
 
 int check_websocket(const struct apply *ctx, const struct yaml_node *node, void *at) {

@@ -21,6 +21,10 @@ const char *check_close_reason(const char *text);
 const char *check_respond_to(const char *text);
 const char *check_label(const char *text);
 
+/* Replay: check_replay.c. */
+const char *check_replay_speed(const char *text);
+const char *check_replay_time(const char *text);
+
 /* For the list of handlers: a route's `record` begins as `websocket.record`. */
 void check_route_begin(const void *websocket, void *route);
 
@@ -39,10 +43,13 @@ int check_static(const struct apply *ctx, const struct yaml_node *node, void *at
 int check_schedule(const struct apply *ctx, const struct yaml_node *node, void *at);
 int check_broadcast(const struct apply *ctx, const struct yaml_node *node, void *at);
 int check_state(const struct apply *ctx, const struct yaml_node *node, void *at);
+int check_replay(const struct apply *ctx, const struct yaml_node *node, void *at);
 int check_scenario_step(const struct apply *ctx, const struct yaml_node *node, void *at);
 
 /* For check_route(): what a route without `type` and `upstream` is, and what its keys for mocks mean together. */
 enum handler_type check_mock_type(const struct yaml_node *node, const struct route_config *route);
+/* Of a route of type replay, and of any other that has keys of one. */
+int check_replay_route(const struct apply *ctx, const struct yaml_node *node, struct route_config *route);
 int check_mock_route(const struct apply *ctx, const struct yaml_node *node, struct route_config *route);
 
 #endif

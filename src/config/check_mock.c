@@ -306,11 +306,12 @@ static int check_methods(const struct apply *ctx, const struct yaml_node *list, 
 int check_mock_route(const struct apply *ctx, const struct yaml_node *node, struct route_config *route) {
     static const char *const keys[] = {"messages",    "rules",     "methods",   "default", "script",
                                        "script_file", "scheduled", "broadcast", "state",   "steps"};
-    if (route->type == HANDLER_PROXY) {
+    if (route->type == HANDLER_PROXY || route->type == HANDLER_REPLAY) {
         for (size_t i = 0; i < ARRAY_LEN(keys); i++)
             if (yaml_get(node, keys[i]))
-                return apply_fail(ctx, yaml_get(node, keys[i]), keys[i],
-                                  "a proxy has none: what answers there is the upstream");
+                return apply_fail(ctx, yaml_get(node, keys[i]), keys[i], "a %s has none: what answers there is the %s",
+                                  route->type == HANDLER_PROXY ? "proxy" : "replay",
+                                  route->type == HANDLER_PROXY ? "upstream" : "recording");
         return 0;
     }
     const char *key = NULL, *missing = missing_for_type(route, &key);

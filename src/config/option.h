@@ -48,6 +48,7 @@ struct option {
     size_t count_offset, item_size;
     size_t given_offset; /* of a section: a bool that says whether it is there, printed only then; 0: it always is */
     bool single;         /* of a list: a mapping alone is a list of one */
+    bool numeric;        /* of a string: numbers are written without quotes */
     bool tagged;         /* of a text: {name: x} is another way to write name:x */
     /* What is wrong with this text, or NULL: for strings, texts, each of several strings, and header names. */
     const char *(*wrong)(const char *text);

@@ -58,6 +58,8 @@ static json_t *value_schema(const struct option *row) {
     case OPTION_TEXT:
         if (row->tagged)
             return json_pack(TAGGED);
+        if (row->numeric)
+            return json_pack("{s:[s,s],s:i}", "type", "string", "number", "minLength", 1);
         return json_pack("{s:s,s:i}", "type", "string", "minLength", 1);
     case OPTION_STRINGS:
         return json_pack("{s:[s,s],s:{s:s,s:i}}", "type", "array", "string", "items", "type", "string", "minLength", 1);

@@ -152,7 +152,14 @@ static const struct option_table transform_table = {
 static const struct option_choice handler_types[] = {
     {"echo", HANDLER_ECHO, false},       {"proxy", HANDLER_PROXY, false},       {"static", HANDLER_STATIC, false},
     {"pattern", HANDLER_PATTERN, false}, {"jsonrpc", HANDLER_JSONRPC, false},   {"script", HANDLER_SCRIPT, false},
-    {"rooms", HANDLER_ROOMS, false},     {"scenario", HANDLER_SCENARIO, false}, {0},
+    {"rooms", HANDLER_ROOMS, false},     {"scenario", HANDLER_SCENARIO, false}, {"replay", HANDLER_REPLAY, false},
+    {0},
+};
+static const struct option_choice on_miss_choices[] = {
+    {"record", REPLAY_MISS_RECORD, false},
+    {"close", REPLAY_MISS_CLOSE, false},
+    {"ignore", REPLAY_MISS_IGNORE, false},
+    {0},
 };
 static const struct option route_rows[] = {
     {"path", OPTION_STRING, ROW(route_config, path), .wrong = check_route_path,
@@ -161,11 +168,13 @@ static const struct option route_rows[] = {
      .help = "`echo` sends every message back; `proxy` relays to `upstream`. Each other type says which key must be "
              "there: `static` needs `messages`, `pattern` and `rooms` need `rules` or `default`, `jsonrpc` needs "
              "`methods` or `default`, `script` needs `script` or `script_file`, `scenario` needs `steps`. The keys of "
-             "mocks go together on one route, whatever the type, but not with `upstream`. Without a type, the first that "
-             "is there of `upstream`, `rules`, `methods`, `script`, `script_file`, `messages`, `steps` and `default` "
+             "mocks go together on one route, whatever the type, but not with `upstream`. `replay` plays the recording "
+             "`input`, and asks `upstream`, where one is given, about what is not in it. Without a type, the first that "
+             "is there of `input`, `upstream`, `rules`, `methods`, `script`, `script_file`, `messages`, `steps` and `default` "
              "decides; with `scheduled`, `broadcast` or `state` alone the route only sends; with none, `{\"type\":\"ping\"}` is answered with `{\"type\":\"pong\"}` and all else is echoed."},
     {"upstream", OPTION_TEXT, ROW(route_config, upstream), .wrong = check_upstream, .sensitive = true,
-     .help = "Where a proxy relays to: a `ws://` or `wss://` URL."},
+     .help = "Where a proxy relays to, and where a replay finds what its recording does not answer: a `ws://` or "
+             "`wss://` URL."},
     {"upstream_tls", OPTION_SECTION, ROW(route_config, upstream_tls), .table = &upstream_tls_table,
      .help = "TLS to the upstream."},
     {"on_connect", OPTION_SECTION, 0, .table = &on_connect_table, .help = "What happens when a client connects."},
@@ -185,6 +194,14 @@ static const struct option route_rows[] = {
      .wrong = check_token,
      .help = "What this route agrees to of the client's subprotocols; none given: the first that the client offers. "
              "A proxy leaves the choice to its upstream."},
+    {"input", OPTION_TEXT, ROW(route_config, input), .wrong = check_not_empty,
+     .help = "The recording that is played: a session file of any form."},
+    {"replay", OPTION_SECTION, ROW(route_config, replay), GIVEN(route_config, replay.given), .table = &table_replay,
+     .help = "How the recording is played."},
+    {"on_miss", OPTION_ENUM, ROW(route_config, on_miss), .choices = on_miss_choices,
+     .help = "When the recording has no answer to a message and `upstream` is given: `record` (the default) asks the "
+             "upstream and adds message and answer to the recording, `close` closes the connection with 1008, `ignore` "
+             "sends nothing."},
     {"messages", OPTION_LIST, ITEMS(route_config, messages, static_config), RANGE(0, 1000), .table = &table_static,
      .help = "Fixed messages, when a client connects, for each message of it, and when it closes."},
     {"rules", OPTION_LIST, ITEMS(route_config, rules, rule_config), RANGE(0, 10000), .table = &table_rule,
@@ -205,7 +222,6 @@ static const struct option route_rows[] = {
     {"steps", OPTION_LIST, ITEMS(route_config, steps, scenario_step_config), RANGE(0, 1000), .table = &table_scenario,
      .help = "A conversation, step by step."},
     LATER("chaos"),
-    LATER("replay"),
 };
 static const struct option_table route_table = {
     .name = "handler",
@@ -308,7 +324,7 @@ static const struct option websocket_rows[] = {
     {"ping_interval", OPTION_UINT, ROW(websocket_config, ping_interval), "30", RANGE(0, 86400),
      .help = "Seconds between pings to a silent client, which is dropped when it does not answer; 0: no pings."},
     {"hot_reload", OPTION_BOOL, ROW(websocket_config, hot_reload), "false", .env = "HOTRELOAD",
-     .help = "Load this file again when it changes."},
+     .help = "Load this file again when it changes, or a script or a recording that it names."},
     {"head_timeout_ms", OPTION_UINT, ROW(websocket_config, head_timeout_ms), "10000", RANGE(1, HOUR_MS),
      .help = "For a client's TLS handshake and request head together, in milliseconds."},
     {"close_timeout_ms", OPTION_UINT, ROW(websocket_config, close_timeout_ms), "5000", RANGE(1, HOUR_MS),

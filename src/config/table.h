@@ -14,6 +14,9 @@
     { .key = (KEY), .kind = OPTION_LATER }
 #define ROWS(ARRAY) .rows = (ARRAY), .count = ARRAY_LEN(ARRAY)
 
+/* table_replay.c */
+extern const struct option_table table_replay;
+
 /* table_mock.c: the sections and lists below a handler. */
 extern const struct option_table table_static, table_rule, table_method, table_default, table_schedule, table_broadcast,
     table_state, table_scenario;

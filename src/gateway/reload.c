@@ -56,6 +56,9 @@ static void watch_plan(struct reloader *r, const struct plan *p) {
     for (size_t i = 0; i < p->script_count; i++)
         if (p->scripts[i].is_file)
             watch_file(r, p->scripts[i].name);
+    for (size_t i = 0; i < p->count; i++)
+        if (p->routes[i].config->type == HANDLER_REPLAY)
+            watch_file(r, p->routes[i].config->input.text);
 }
 
 void reloader_reload(struct reloader *r) {

@@ -10,6 +10,8 @@ const struct endpoint_type *handler_endpoint(const struct route_config *route) {
     switch (route->type) {
     case HANDLER_PROXY:
         return &upstream_endpoint;
+    case HANDLER_REPLAY:
+        return &replay_endpoint;
     case HANDLER_DEFAULT:
         return &default_endpoint;
     case HANDLER_ECHO:

@@ -9,24 +9,9 @@
 
 #include "base/log.h"
 #include "handler/handlers.h"
+#include "handler/upstream.h"
 #include "handler/upstream_body.h"
 #include "handler/upstream_request.h"
-#include "net/dialer.h"
-#include "protocol/handshake.h"
-#include "relay/session.h"
-
-struct upstream {
-    struct endpoint endpoint;
-    struct peer peer;
-    /* until it is open */
-    struct dial *dial;
-    struct link *link; /* in its HTTP phase; peer.link after it */
-    struct event *deadline;
-    struct buf in; /* the answer's head and what came behind it */
-    char key[WS_KEY_LEN];
-    struct headers offered; /* request fields, to compare the answer with */
-    struct http_head refusal;
-};
 
 static struct upstream *upstream_of(struct endpoint *e) {
     return container_of(e, struct upstream, endpoint);
@@ -44,16 +29,27 @@ static void forget_opening(struct upstream *u) {
     u->refusal = (struct http_head){0};
 }
 
+static void accept_client(struct upstream *u, const char *subprotocol, const struct headers *fields) {
+    session_accept(u->endpoint.session, subprotocol, fields);
+}
+
+static void refuse_client(struct upstream *u, int status, const char *why, const struct headers *fields,
+                          const void *body, size_t body_len) {
+    session_refuse(u->endpoint.session, status, why, fields, body, body_len);
+}
+
+static const struct upstream_events proxy_events = {.opened = accept_client, .failed = refuse_client};
+
 /* The upstream is at fault: the client is told in one line which upstream, and why. */
 static void fail(struct upstream *u, int status, const char *why) {
     struct session *s = u->endpoint.session;
     struct buf text = BUF_INIT;
-    buf_printf(&text, "upstream %s://%s: %s", s->route->url.tls ? "wss" : "ws", s->route->authority, why);
+    buf_printf(&text, "upstream %s://%s: %s", u->route->url.tls ? "wss" : "ws", u->route->authority, why);
     metrics_inc(&s->worker->metrics, METRIC_ERRORS_UPSTREAM);
     LOG_LIMITED(LOG_WARN, "upstream_failed", "connection=%s remote=%s path=%s upstream=%s status=%d why=%s",
-                s->connection.id, s->connection.remote_addr, log_quote(s->connection.path), s->route->authority, status,
+                s->connection.id, s->connection.remote_addr, log_quote(s->connection.path), u->route->authority, status,
                 log_quote(why));
-    session_refuse(s, status, buf_cstr(&text), NULL, NULL, 0);
+    u->events->failed(u, status, buf_cstr(&text), NULL, NULL, 0);
     buf_fini(&text);
 }
 
@@ -135,7 +131,7 @@ static void open_frames(struct upstream *u, const struct http_head *h, size_t he
     link_set_owner(u->peer.link, &frame_events, u);
     if (u->peer.holds)
         link_pause(u->peer.link);
-    session_accept(s, headers_get(&h->headers, "Sec-WebSocket-Protocol"), &fields);
+    u->events->opened(u, headers_get(&h->headers, "Sec-WebSocket-Protocol"), &fields);
     headers_fini(&fields);
     /* Frames that came with the 101 are the first that the client gets. */
     worker_begin_burst(s->worker);
@@ -151,14 +147,14 @@ static void pass_refusal(struct upstream *u, const struct buf *body) {
     snprintf(why, sizeof why, "the upstream answered %d", u->refusal.status);
     metrics_inc(&s->worker->metrics, METRIC_ERRORS_UPSTREAM);
     LOG_LIMITED(LOG_WARN, "upstream_refused", "connection=%s remote=%s path=%s upstream=%s status=%d", s->connection.id,
-                s->connection.remote_addr, log_quote(s->connection.path), s->route->authority, u->refusal.status);
+                s->connection.remote_addr, log_quote(s->connection.path), u->route->authority, u->refusal.status);
     headers_remove(fields, "Content-Length");
     if (!body) {
         headers_remove(fields, "Content-Type");
         headers_remove(fields, "Content-Encoding");
     }
-    session_refuse(s, u->refusal.status, why, fields, body ? (body->len ? body->data : (const void *)"") : NULL,
-                   body ? body->len : 0);
+    u->events->failed(u, u->refusal.status, why, fields, body ? (body->len ? body->data : (const void *)"") : NULL,
+                      body ? body->len : 0);
 }
 
 /* A status of its own is passed on with its body, as far as that is short and comes in time. */
@@ -269,11 +265,11 @@ static void on_handshake_deadline(evutil_socket_t fd, short what, void *arg) {
 static bool send_request(struct upstream *u) {
     struct session *s = u->endpoint.session;
     struct buf out = BUF_INIT;
-    bool ok = upstream_request(s, u->key, &u->offered, &out) == MF_OK;
+    bool ok = upstream_request(s, u->route, u->key, &u->offered, &out) == MF_OK;
     const struct iovec iov = {out.data, out.len};
     ok = ok && link_write(u->link, &iov, 1) == MF_OK;
     buf_fini(&out);
-    unsigned ms = s->route->config->handshake_timeout_ms;
+    unsigned ms = u->route->config->handshake_timeout_ms;
     const struct timeval deadline = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
     u->deadline = evtimer_new(s->worker->loop.base, on_handshake_deadline, u);
     return ok && u->deadline && event_add(u->deadline, &deadline) == 0;
@@ -302,8 +298,11 @@ static void on_dialled(void *owner, enum dial_result result, struct link *link, 
 static void open_upstream(struct endpoint *e) {
     struct upstream *u = upstream_of(e);
     struct session *s = e->session;
-    const struct route *r = s->route;
-    peer_init(&u->peer, s, LEG_UPSTREAM, r->max_message_size);
+    const struct route *r = u->route = u->route ? u->route : s->route;
+    /* A proxy passes messages on as they come; a replay puts them together. */
+    peer_init(&u->peer, s, LEG_UPSTREAM, u->events ? r->answer_limit : r->max_message_size);
+    if (!u->events)
+        u->events = &proxy_events;
     const struct dial_target target = {
         .host = r->url.host,
         .port = r->url.port,

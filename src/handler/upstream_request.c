@@ -10,9 +10,9 @@ static void clean(struct buf *value) {
             value->data[i] = ' ';
 }
 
-static int set_templated(struct session *s, struct headers *fields, struct buf *host) {
-    const struct route *r = s->route;
-    const struct template_context ctx = {.connection = &s->connection, .rng = &s->worker->rng,
+static int set_templated(struct session *s, const struct route *r, struct headers *fields, struct buf *host) {
+    const struct template_context ctx = {.connection = &s->connection,
+                                         .rng = &s->worker->rng,
                                          .connection_count = atomic_load(&s->worker->shared->open)};
     struct buf value = BUF_INIT;
     int rc = MF_OK;
@@ -36,8 +36,8 @@ static int set_templated(struct session *s, struct headers *fields, struct buf *
 
 /* The upstream's path, then what "**" stood for; both queries. A client whose URL has no path asks for "/", which adds
  * nothing; in "/socket.io/" the last slash is the path's own. */
-static void append_target(const struct session *s, struct buf *out) {
-    const struct url *url = &s->route->url;
+static void append_target(const struct session *s, const struct route *r, struct buf *out) {
+    const struct url *url = &r->url;
     const char *suffix = strcmp(s->connection.path, "/") ? s->path_suffix : "";
     size_t base = strlen(url->path);
     if (*suffix && base && url->path[base - 1] == '/')
@@ -50,17 +50,30 @@ static void append_target(const struct session *s, struct buf *out) {
         buf_printf(out, "%c%s", url->query ? '&' : '?', s->connection.query);
 }
 
-int upstream_request(struct session *s, char key[WS_KEY_LEN], struct headers *fields, struct buf *out) {
+/* A client that has its 101 already has its subprotocol too: no other is offered. */
+static int keep_to_subprotocol(const struct session *s, struct headers *fields) {
+    if (s->state != SESSION_OPEN)
+        return MF_OK;
+    if (s->connection.subprotocol)
+        return headers_set(fields, "Sec-WebSocket-Protocol", s->connection.subprotocol);
+    headers_remove(fields, "Sec-WebSocket-Protocol");
+    return MF_OK;
+}
+
+int upstream_request(struct session *s, const struct route *r, char key[WS_KEY_LEN], struct headers *fields,
+                     struct buf *out) {
     const struct headers *from = &s->connection.headers;
     for (size_t i = 0; i < from->count; i++)
         if (!ws_is_hop_header(from, from->items[i].name) &&
             headers_add(fields, from->items[i].name, from->items[i].value) < 0)
             return MF_ENOMEM;
     struct buf host = BUF_INIT, target = BUF_INIT;
-    buf_puts(&host, s->route->authority);
-    int rc = set_templated(s, fields, &host);
+    buf_puts(&host, r->authority);
+    int rc = keep_to_subprotocol(s, fields);
+    if (rc == MF_OK)
+        rc = set_templated(s, r, fields, &host);
     if (rc == MF_OK) {
-        append_target(s, &target);
+        append_target(s, r, &target);
         ws_request_write(out, buf_cstr(&host), buf_cstr(&target), ws_key(key), fields);
         rc = out->failed || host.failed || target.failed ? MF_ENOMEM : MF_OK;
     }

@@ -74,7 +74,7 @@ static int compile_template(struct plan_build *b, const char *key, const struct 
     return fail_text(b, key, text);
 }
 
-static int compile_relay(struct plan_build *b, struct route *r) {
+static int compile_upstream(struct plan_build *b, struct route *r) {
     const struct route_config *c = r->config;
     if (url_parse(&r->url, c->upstream.text, b->err) < 0)
         return fail_text(b, "upstream", &c->upstream);
@@ -176,17 +176,18 @@ static int check_recording(struct plan_build *b) {
 
 static int compile_route(struct plan_build *b, struct route *r) {
     const struct route_config *c = r->config;
-    bool relay = c->type == HANDLER_PROXY;
+    bool relay = c->type == HANDLER_PROXY, dials = c->upstream.text != NULL;
     uint64_t general = b->plan->config->websocket.max_message_size;
     r->max_message_size = c->max_message_size ? c->max_message_size : relay ? 0 : general;
     r->assemble_limit = r->max_message_size ? r->max_message_size : ASSEMBLE_DEFAULT;
     r->answer_limit = relay ? r->assemble_limit : ASSEMBLE_DEFAULT; /* max_message_size is about what mocks take */
-    if (relay && compile_relay(b, r) < 0)
+    if (dials && compile_upstream(b, r) < 0)
         return MF_EINVAL;
     if (compile_transforms(b, r) < 0)
         return MF_EINVAL;
-    if (r->endpoint->compile && r->endpoint->compile(b, r) < 0)
-        return MF_EINVAL;
+    int rc = r->endpoint->compile ? r->endpoint->compile(b, r) : MF_OK;
+    if (rc < 0)
+        return rc;
     return c->record.enabled ? compile_recording(b, r) : MF_OK;
 }
 

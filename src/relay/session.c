@@ -42,7 +42,6 @@ void session_new(struct worker *w, int fd, const struct sockaddr *remote) {
     list_init(&s->waiting);
     connection_init(&s->connection, atomic_fetch_add(&w->shared->last_connection, 1) + 1);
     s->connection.remote_addr = strdup(address_text(remote, address));
-    s->opened_us = clock_mono_us();
     peer_init(&s->client, s, LEG_CLIENT, 0);
     s->client.heard_ms = w->loop.now_ms;
     session_set_state(s, SESSION_HEAD, w->loop.now_ms + w->plan->config->websocket.head_timeout_ms);

@@ -34,7 +34,7 @@ static void log_end(struct session *s) {
              " bytes_sent=%" PRIu64 " ms=%" PRIu64,
              s->connection.id, end_reasons[s->reason].word, end_by_names[s->by], s->close_code,
              log_quote(s->connection.path), s->messages[FROM_CLIENT], s->messages[TO_CLIENT], s->bytes[FROM_CLIENT],
-             s->bytes[TO_CLIENT], (clock_mono_us() - s->opened_us) / 1000);
+             s->bytes[TO_CLIENT], (clock_mono_us() - s->connection.opened_us) / 1000);
 }
 
 static void finish(struct session *s) {
@@ -126,7 +126,7 @@ void session_end(struct session *s, enum end_reason reason, enum end_by by, cons
     s->by = by;
     if (end_reasons[reason].metric != NO_METRIC)
         metrics_inc(&s->worker->metrics, end_reasons[reason].metric);
-    if (reason != END_CLOSED && reason != END_SHUTDOWN && reason != END_REFUSED)
+    if (reason != END_CLOSED && reason != END_SHUTDOWN && reason != END_REFUSED && reason != END_DROPPED)
         LOG_LIMITED(LOG_WARN, "session_fault", "connection=%s remote=%s reason=%s by=%s detail=%s", s->connection.id,
                     s->connection.remote_addr ? s->connection.remote_addr : "?", end_reasons[reason].word,
                     end_by_names[by], log_quote(detail));

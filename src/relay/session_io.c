@@ -28,7 +28,10 @@ void session_on_fragment(struct session *s, struct peer *from, struct fragment *
     }
     if (f->opcode == WS_CLOSE)
         note_close(s, from);
-    if (pass)
+    const struct endpoint_type *type = s->endpoint->type;
+    if (pass && from->leg == LEG_UPSTREAM && type->on_upstream_fragment)
+        type->on_upstream_fragment(s->endpoint, f);
+    else if (pass)
         stage_run(s->chains[f->direction], f);
 }
 

@@ -1,10 +1,11 @@
 /* What a script sees as its globals.
  *
- * There is one _ENV for each vm, and `connection`, `state`, `direction` and `msg` in it are those of the call that
- * runs: a function that one connection kept in its state can only be called by that connection's own calls, so it sees
- * its own. A connection costs its `state` table and nothing else. */
+ * There is one _ENV for each vm, and `connection`, `state`, `direction`, `timestamp_ms` and `msg` in it are those of
+ * the call that runs: a function that one connection kept in its state can only be called by that connection's own
+ * calls, so it sees its own. A connection costs its `state` table and nothing else. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "script/vm.h"
 
 static const char env_key, slots_key; /* in the registry: _ENV, and the table of globals behind it */
@@ -135,6 +136,8 @@ void script_env_enter(lua_State *L, struct script_env *env, bool incoming) {
     set_msg(L, slots, msg);
     lua_pushstring(L, incoming ? "incoming" : "outgoing");
     lua_setfield(L, slots, "direction");
+    lua_pushnumber(L, (double)(clock_mono_us() - env->connection->opened_us) / 1000.0);
+    lua_setfield(L, slots, "timestamp_ms");
     if (env->state_ref == LUA_NOREF) {
         lua_newtable(L);
         env->state_ref = luaL_ref(L, LUA_REGISTRYINDEX);

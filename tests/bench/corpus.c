@@ -140,17 +140,23 @@ static void make_call(struct text *t, unsigned id) {
         chance(99999), PICK(names), 10000 + id);
 }
 
+static void make_request(struct text *t, unsigned id) {
+    put(t, "{\"jsonrpc\":\"2.0\",\"method\":\"user.get\",\"params\":{\"id\":%u,\"deep\":true},\"id\":%u}",
+        100000000 + id * 8 + chance(8), 10000 + id);
+}
+
 static const struct kind {
     const char *name;
     void (*make)(struct text *t, unsigned id);
     size_t mean; /* about so many bytes */
-} kinds[] = {{"json67", make_short, 67}, {"json290", make_long, 290}, {"calls", make_call, 85}};
+} kinds[] = {
+    {"json67", make_short, 67}, {"json290", make_long, 290}, {"calls", make_call, 85}, {"requests", make_request, 79}};
 
 static const struct kind *find_kind(const char *name) {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (!strcmp(kinds[i].name, name))
             return &kinds[i];
-    fprintf(stderr, "load: no corpus '%s': json67, json290, calls\n", name);
+    fprintf(stderr, "load: no corpus '%s': json67, json290, calls, requests\n", name);
     exit(2);
 }
 

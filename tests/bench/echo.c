@@ -2,6 +2,7 @@
  * the relay before it. It streams: a message of any size needs no more than one buffer.
  *
  *     echo PORT
+ *     echo PORT FRAMES    no echo: sends what the file FRAMES holds, over and over, and reads nothing but the handshake
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -36,9 +37,12 @@ struct peer {
     size_t kept_at, kept_length;
     char *head; /* of the request, until it is complete */
     size_t head_length;
+    size_t flooded; /* where in the flood it is */
 };
 
 static int epoll;
+static uint8_t *flood; /* what is sent unasked; NULL: nothing */
+static size_t flood_length;
 static uint8_t in[CHUNK];
 /* An answer is never longer than the question: its header lacks the key. */
 static uint8_t out[CHUNK + 64];
@@ -53,6 +57,16 @@ static void peer_free(struct peer *p) {
 static void watch(struct peer *p, uint32_t events) {
     struct epoll_event event = {.events = events, .data.ptr = p};
     (void)epoll_ctl(epoll, EPOLL_CTL_MOD, p->fd, &event);
+}
+
+/* Sends once what the socket takes of it. False: the peer is gone. */
+static bool deliver_flood(struct peer *p) {
+    size_t left = flood_length - p->flooded;
+    ssize_t sent = send(p->fd, flood + p->flooded, left < CHUNK ? left : CHUNK, MSG_NOSIGNAL);
+    if (sent < 0)
+        return errno == EAGAIN;
+    p->flooded = (p->flooded + (size_t)sent) % flood_length;
+    return true;
 }
 
 /* Sends, and keeps what the socket does not take. False: the peer is gone. */
@@ -74,6 +88,8 @@ static bool deliver(struct peer *p, const uint8_t *data, size_t length) {
 }
 
 static bool deliver_kept(struct peer *p) {
+    if (flood)
+        return deliver_flood(p);
     ssize_t sent = send(p->fd, p->kept + p->kept_at, p->kept_length - p->kept_at, MSG_NOSIGNAL);
     if (sent < 0)
         return errno == EAGAIN;
@@ -116,7 +132,11 @@ static bool answer_handshake(struct peer *p) {
     p->open = true;
     free(p->head);
     p->head = NULL;
-    return deliver(p, (const uint8_t *)text, (size_t)n);
+    if (!deliver(p, (const uint8_t *)text, (size_t)n))
+        return false;
+    if (flood)
+        watch(p, EPOLLOUT);
+    return true;
 }
 
 /* Takes bytes of the request head; returns how many belonged to it, or -1. */
@@ -253,12 +273,29 @@ static int listen_on(uint16_t port) {
     return fd;
 }
 
+static void read_flood(const char *path) {
+    FILE *file = fopen(path, "rb");
+    long length = -1;
+    if (file && fseek(file, 0, SEEK_END) == 0)
+        length = ftell(file);
+    if (length > 0)
+        flood = malloc((size_t)length);
+    flood_length = (size_t)length;
+    if (flood == NULL || fseek(file, 0, SEEK_SET) != 0 || fread(flood, 1, flood_length, file) != flood_length) {
+        fprintf(stderr, "echo: cannot read %s, or it is empty\n", path);
+        exit(1);
+    }
+    (void)fclose(file);
+}
+
 int main(int argc, char **argv) {
-    long port = argc == 2 ? strtol(argv[1], NULL, 10) : 0;
+    long port = argc == 2 || argc == 3 ? strtol(argv[1], NULL, 10) : 0;
     if (port <= 0 || port > 65535) {
-        fprintf(stderr, "usage: echo PORT\n");
+        fprintf(stderr, "usage: echo PORT [FRAMES]\n");
         return 2;
     }
+    if (argc == 3)
+        read_flood(argv[2]);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_on((uint16_t)port);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};

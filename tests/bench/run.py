@@ -9,12 +9,14 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+import recordings
 import servers
 from servers import Load, Missing, Process
 
@@ -382,8 +384,155 @@ def group_mock_idle(bench, table, wanted):
         with_relays(bench, [kind], measure)
 
 
+# --- replaying ------------------------------------------------------------------------------------------------------
+
+def group_replay_max(bench, table, wanted):
+    """replay-max"""
+    row = "replay-max"
+    if not wanted(row):
+        return
+    bench.recording, bench.frames = bench.directory / "replay.jsonl", bench.directory / "replay.frames"
+    for size, count in {67: 300000, 290: 100000, 65536: 600}.items():
+        texts = list(recordings.ticks(size, count))
+        recordings.conversation(bench.recording, [("outgoing", text) for text in texts])
+        bench.frames.write_bytes(b"".join(map(recordings.frame, texts)))
+        del texts
+
+        def measure(relays, size=size):
+            samples = bench.alternate(relays, ["--drain", "--clients", 1])
+            table.samples(row, samples, size > 60000)
+            what = f"{row}: CPU a message of {size} bytes, replay / relay"
+            if not samples.get("replay") or not samples.get("relay"):
+                return table.skip(row, what, bench.missing.get("replay") or bench.missing.get("relay"))
+            table.add(row, what, ratio(samples, "replay", "relay", "cpu_us"), 1.0)
+            table.information(row, f"{row}: messages a second, {size} bytes, replay / relay",
+                              ratio(samples, "replay", "relay", "rate"))
+        with_relays(bench, [servers.Replay, servers.RelayOfFlood], measure)
+
+
+def group_replay_clients(bench, table, wanted):
+    """replay-clients"""
+    row = "replay-clients"
+    count = min(2000 if bench.options.quick else 10000, servers.MOCK_CONNECTIONS)
+    if not wanted(row):
+        return
+    bench.recording = bench.directory / "replay.jsonl"
+    recordings.conversation(bench.recording, [("outgoing", text) for text in recordings.ticks(290, 50000)], 1000)
+    size = bench.recording.stat().st_size / 1024
+    what = f"{row}: KiB each, {count} in the middle of one recording"
+
+    def measure(relays):
+        if not relays:
+            return table.skip(row, what, bench.missing["replay-timed"])
+        process = relays["replay-timed"].process
+        before = process.resident_kib()
+        try:
+            load = Load(bench, relays["replay-timed"], ["--drain", "--clients", count, "--warmup", 2, "--seconds", 2])
+        except Missing as reason:
+            return table.skip(row, what, str(reason))
+        growth = process.resident_kib() - before
+        result = load.finish()
+        table.add(row, what, growth / count, 8, "KiB")
+        table.information(row, f"{row}: the recording's size", size, "KiB")
+        table.information(row, f"{row}: the recording, loaded, before the first", before, "KiB")
+        table.information(row, f"{row}: messages to all of them in 2 s", result["messages"], "")
+    with_relays(bench, [servers.ReplayTimed], measure)
+
+
+def group_replay_correlate(bench, table, wanted):
+    """replay-correlate"""
+    row = "replay-correlate"
+    if not wanted(row):
+        return
+    bench.recording = bench.directory / "replay.jsonl"
+    recordings.conversation(bench.recording, recordings.requests(100000))
+
+    def measure(relays):
+        samples = bench.alternate(relays, ["--corpus", "requests", "--window", 1, "--any"])
+        table.samples(row, samples)
+        what = f"{row}: CPU a message, replayed with its id / mock-requests"
+        if not samples.get("replay") or not samples.get("mock-requests"):
+            return table.skip(row, what, bench.missing.get("replay") or bench.missing.get("mock-requests"))
+        table.add(row, what, ratio(samples, "replay", "mock-requests", "cpu_us"), 2)
+    with_relays(bench, [servers.Replay, servers.MockRequests], measure)
+
+
+def group_drive(bench, table, wanted):
+    """drive"""
+    row = "drive"
+    if not wanted(row):
+        return
+    file, clients, count = bench.directory / "drive.jsonl", 64, 1000
+    texts = list(recordings.ticks(290, count))
+    recordings.conversation(file, [(direction, text) for text in texts for direction in ("incoming", "outgoing")])
+    drive = (f"taskset -c {servers.RELAY_CPU} {bench.mockforge} ws replay --input {file} --speed max --clients {clients} "
+             f"--target ws://127.0.0.1:{bench.upstream}/")
+    load = (f"taskset -c {servers.RELAY_CPU} {bench.build}/bench/load --corpus json290 --clients {clients} --warmup 0.01 "
+            f"--seconds {bench.seconds} {bench.upstream} > {bench.directory}/load.json")
+    ratios, each = [], []
+    for _ in range(bench.rounds):
+        _, ours = elapsed(drive)
+        _, bare = elapsed(load)
+        messages = json.loads((bench.directory / "load.json").read_text().splitlines()[-1])["messages"]
+        each.append(ours / (clients * count) * 1e6)
+        ratios.append(each[-1] / (bare / messages * 1e6))
+    table.add(row, f"{row}: CPU a round trip of 290 bytes, ws replay / bare load", statistics.median(ratios), 2)
+    table.information(row, f"{row}: CPU a round trip, ws replay --target", statistics.median(each), "us")
+
+
+# --- reading session files ------------------------------------------------------------------------------------------
+
+def elapsed(command):
+    """Seconds that a shell command took: by the clock, and of processor time with all that it started."""
+    began, before = time.monotonic(), os.times()
+    subprocess.run(command, shell=True, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.monotonic() - began, used
+
+
+def group_read(bench, table, wanted):
+    """read-show read-grep read-json read-stats read-convert"""
+    if not shutil.which("jq") or not shutil.which("zstdcat"):
+        return table.skip("read", "read-*", "jq or zstdcat is not there")
+    plain, file = bench.directory / "read.jsonl", bench.directory / "read.jsonl.zst"
+    count = recordings.realistic(plain, 25 if bench.options.quick else 100)
+    ws = f"{bench.mockforge} ws"
+    subprocess.run(f"{ws} convert {plain} {file}", shell=True, check=True, stderr=subprocess.DEVNULL)
+    rows = {"read-show": f"{ws} show --json {file}",
+            "read-grep": f"{ws} show --json --grep JULIET {file}",
+            "read-json": f"{ws} show --json --json-path type=trade {file}",
+            "read-stats": f"{ws} stats {file}",
+            "read-convert": f"{ws} convert -f {file} {bench.directory / 'out.jsonl'}"}
+    rows = {row: command for row, command in rows.items() if wanted(row)}
+    times = {row: [] for row in ["jq", *rows]}
+    for _ in range(bench.rounds):
+        for row, command in {"jq": f"zstdcat {file} | jq -c .", **rows}.items():
+            times[row].append(elapsed(command))
+    print(f"    {count} messages, {plain.stat().st_size / MIB:.0f} MiB; zstdcat | jq -c . "
+          f"{statistics.median(clock for clock, _ in times['jq']):.2f} s", flush=True)
+    for row in rows:
+        clock, cpu = (statistics.median(a[i] / b[i] for a, b in zip(times[row], times["jq"])) for i in (0, 1))
+        table.add(row, f"{row}: CPU, mockforge / zstdcat | jq -c .", cpu, 0.1)
+        table.information(row, f"{row}: time by the clock", clock)
+
+
+def group_seek(bench, table, wanted):
+    """read-seek"""
+    gigabytes = 1 if bench.options.quick else 10
+    for kind, limit in {"sound": 0.2, "missing": 1, "lying": 1}.items():
+        file = bench.directory / f"{kind}.jsonl.zst"
+        seconds = recordings.huge(file, gigabytes, kind)
+        worst = max(elapsed(f"{bench.mockforge} ws show --from {seconds * part} --limit 2 {file}")[0]
+                    for part in (0.001, 0.5, 0.98) for _ in range(bench.rounds))
+        file.unlink()
+        table.add("read-seek", f"read-seek: {gigabytes} GB, {kind} seek table, the slowest", worst, limit, "s")
+
+
 GROUPS = [group_relay, group_record, group_tls, group_idle, group_big, group_stall, group_mock, group_mock_broadcast,
-          group_mock_idle, group_compare]
+          group_mock_idle, group_compare, group_replay_max, group_replay_clients, group_replay_correlate, group_drive, group_read,
+          group_seek]
 
 
 def with_relays(bench, relays, measure):

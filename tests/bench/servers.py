@@ -242,6 +242,17 @@ methods:
 """
 
 
+class MockRequests(MockEcho):
+    """What `replay-correlate` is held against: the same answers, from a template."""
+    name = "mock-requests"
+    keys = """\
+type: jsonrpc
+methods:
+  - name: user.get
+    response: {result: {id: "{{params.id}}"}}
+"""
+
+
 class MockRoom(MockEcho):
     """The first message joins, and any other goes to the room. As many workers as there are processors."""
     name = "mock-room"
@@ -256,6 +267,39 @@ rules:
     response: "{{message}}"
     respond_to: room:bench
 """
+
+
+class Replay(MockEcho):
+    """Plays bench.recording, at `speed`."""
+    name = "replay"
+    speed = "max"
+
+    def handler(self):
+        return f"type: replay\ninput: {self.bench.recording}\nreplay: {{loop: true, speed: {self.speed}}}\n"
+
+
+class ReplayTimed(Replay):
+    name = "replay-timed"
+    speed = "1"
+
+
+class RelayOfFlood(Mockforge):
+    """A relay whose upstream sends bench.frames, over and over."""
+    name = "relay"
+
+    def handler(self):
+        return f"type: proxy\nupstream: ws://127.0.0.1:{self.flood_port}/\n"
+
+    def command(self):
+        self.flood_port = free_port()
+        self.flood = Process("flood", [self.bench.build / "bench/echo", self.flood_port, self.bench.frames], LOAD_CPU,
+                             self.directory)
+        self.flood.wait_for_port(self.flood_port)
+        return super().command()
+
+    def stop(self):
+        super().stop()
+        self.flood.stop()
 
 
 class BareEcho(Relay):

@@ -67,19 +67,14 @@ def test_the_port_is_taken(gateway, tmp_path):
 
 @pytest.mark.parametrize("args", [["serve", "--no-such-flag"], ["no-such-command"], ["ws", "no-such-command"],
                                   ["serve", "--ws-port", "many"], ["serve", "--ws-port", "70000"], ["serve", "--ws-port"],
-                                  ["ws", "record"], ["ws", "show"], ["ws", "convert", "one"]])
+                                  ["ws", "record"], ["ws", "replay"], ["ws", "show"], ["ws", "convert", "one"]])
 def test_usage_errors(tmp_path, args):
     done = mockforge(*args, cwd=tmp_path)
     assert done.returncode == 2 and done.stderr and not done.stdout, done
 
 
-def test_a_command_of_the_guide_that_is_not_there_yet(tmp_path):
-    done = mockforge("ws", "replay", "--input", "session.json", cwd=tmp_path)
-    assert done.returncode == 2 and "not available in this version" in done.stderr, done
-
-
-@pytest.mark.parametrize("args", [["--help"], ["serve", "--help"], ["ws", "record", "--help"], ["ws", "show", "--help"],
-                                  ["ws", "ls", "--help"], ["ws", "convert", "--help"], ["config", "check", "--help"], ["--version"]])
+@pytest.mark.parametrize("args", [["--help"], ["serve", "--help"], ["ws", "record", "--help"], ["ws", "replay", "--help"],
+                                  ["ws", "show", "--help"], ["ws", "ls", "--help"], ["ws", "convert", "--help"], ["config", "check", "--help"], ["--version"]])
 def test_help(tmp_path, args):
     done = mockforge(*args, cwd=tmp_path)
     assert done.returncode == 0 and done.stdout and not done.stderr, done
@@ -188,7 +183,57 @@ def test_make_install_where_the_name_has_a_space(tmp_path):
         assert (target / "usr" / name).is_file(), name
 
 
+# ws replay
+
+@pytest.mark.parametrize("args, code, message", [
+    (["s.jsonl"], 2, 'unexpected "s.jsonl"; the recording is named with --input FILE'),
+    (["-i", "s.jsonl", "--verify"], 2, "--verify is for a live server: --target URL says which"),
+    (["-i", "s.jsonl", "--clients", "3"], 2, "--clients is for a live server: --target URL says which"),
+    (["-i", "none.jsonl"], 3, "mockforge: none.jsonl: cannot be opened: No such file or directory"),
+    (["-i", SAMPLE, "--transform", "none.lua"], 2, 'transform.incoming: cannot read the Lua file "none.lua"'),
+    (["-i", "README.md"], 3, "mockforge: README.md:1:1: expected an object, found '#'"),
+])
+def test_ws_replay_says_what_was_meant(tmp_path, args, code, message):
+    (tmp_path / "README.md").write_text("# not a recording\n")
+    done = mockforge("ws", "replay", *args, cwd=tmp_path)
+    assert done.returncode == code and message in done.stderr and "handlers[" not in done.stderr
+
+
+def test_ws_replay_of_a_recording_that_ends_early(gateway, tmp_path):
+    """What there is is played, and that there may have been more is said."""
+    lines = [{"type": "recording", "version": 1, "recorded_at": "2024-01-15T10:30:00.000Z"},
+             {"type": "open", "connection": "conn-1", "timestamp_ms": 0, "path": "/"}] + [
+             {"connection": "conn-1", "timestamp_ms": 1, "direction": "outgoing", "type": "text", "data": data}
+             for data in ("one", "two")]
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, lines))[:-10])
+    done = mockforge("ws", "replay", "-i", "s.jsonl", "--explain", cwd=tmp_path)
+    assert done.returncode == 0 and "s.jsonl ends early" in done.stderr and "1 connection" in done.stdout
+    g = gateway(command=("ws", "replay"), args=["-i", "s.jsonl", "--port", "0"])
+    assert g.client("/").recv_text() == "one"
+    g.stop()
+    assert 'replay_ends_early file="s.jsonl"' in g.log
+    assert "1 connection, 1 message sent" in g.log  # to the last one, however short the run was
+
+
+def test_ws_show_of_an_empty_file(tmp_path):
+    (tmp_path / "s.jsonl").touch()
+    done = mockforge("ws", "show", "s.jsonl", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "mockforge ws show: s.jsonl is empty\n")
+
+
 # ws record
+
+def test_ws_record_counts_to_the_last_message(gateway, ws_upstream):
+    """A run that ends before its first status line."""
+    g = gateway(command=("ws", "record"),
+                args=["--output", "s.jsonl", "--upstream", ws_upstream().url("/"), "--listen", "127.0.0.1:0"])
+    c = g.client("/")
+    c.text("one")
+    c.expect(TEXT, b"one")
+    c.finish()
+    g.stop()
+    assert re.search(r"[2-9] frames of 1 connection recorded to s\.jsonl", g.log)
+
 
 def test_ws_record_of_nothing_names_no_file(gateway):
     g = gateway(command=("ws", "record"), args=["--output", "s.jsonl", "--upstream", "ws://127.0.0.1:1", "--listen", ":0"])
@@ -361,6 +406,8 @@ def test_config_check(tmp_path):
 @pytest.mark.parametrize("file", sorted(f.name for f in (REPOSITORY / "conf").glob("*.yaml")))
 def test_the_configurations_that_come_along(tmp_path, certs, file):
     (tmp_path / "certs").mkdir()
+    (tmp_path / "recordings").mkdir()
+    shutil.copy(SAMPLE, tmp_path / "recordings")
     for name, source in (("ca.crt", certs.crt("ca")), ("server.crt", certs.crt("good")), ("server.key", certs.key("good"))):
         shutil.copy(source, tmp_path / "certs" / name)
     done = mockforge("config", "check", REPOSITORY / "conf" / file, cwd=tmp_path)

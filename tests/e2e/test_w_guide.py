@@ -504,3 +504,41 @@ def test_graceful_close(serve):
         assert (ws.close_code, ws.close_reason) == (1000, "test complete")
         return ws
     run(talk(serve(BASIC)))
+
+
+# Recording and Replay: its document, and its commands as they stand there (with a port that is free)
+
+SESSION = {
+    "metadata": {"recorded_at": "2024-01-15T10:30:00Z", "duration_ms": 200, "message_count": 4},
+    "messages": [
+        {"timestamp_ms": 0, "direction": "incoming", "type": "text", "data": '{"type":"subscribe","id":"req-1f2e"}'},
+        {"timestamp_ms": 50, "direction": "outgoing", "type": "text", "data": '{"type":"subscribed","id":"req-1f2e"}'},
+        {"timestamp_ms": 150, "direction": "outgoing", "type": "text", "data": '{"type":"update","value":1}'},
+        {"timestamp_ms": 200, "direction": "outgoing", "type": "text", "data": '{"type":"update","value":2}'},
+    ],
+}
+TRANSFORM = """
+if direction == "outgoing" and msg.type == "update" then
+  msg.replayed = true
+end
+"""
+
+
+@pytest.mark.parametrize("line, updates, seconds", [
+    ("mockforge ws replay --input session.json", [{"value": 1}, {"value": 2}], 0.2),
+    ("mockforge ws replay --input session.json --speed 2.0", [{"value": 1}, {"value": 2}], 0.1),
+    ("mockforge ws replay --input session.json --transform ./transform.lua",
+     [{"value": 1, "replayed": True}, {"value": 2, "replayed": True}], 0.2),
+])
+def test_replay_session(gateway, tmp_path, line, updates, seconds):
+    (tmp_path / "session.json").write_text(json.dumps(SESSION))
+    (tmp_path / "transform.lua").write_text(TRANSFORM)
+
+    async def talk(g):
+        async with connect(g, "/") as ws:
+            begin = time.monotonic()
+            assert await ask(ws, {"type": "subscribe", "id": "mine-77"}) == {"type": "subscribed", "id": "mine-77"}
+            for update in updates:
+                assert json.loads(await ws.recv()) == {"type": "update", **update}
+            assert time.monotonic() - begin >= seconds * 0.95
+    run(talk(gateway(command=("ws", "replay"), args=[*line.split()[3:], "--port", "0"])))

@@ -584,6 +584,52 @@ END_TEST
 /* ---- errors in the file --------------------------------------------------------------------------------------------
  */
 
+#define REPLAY HANDLER "input: a.jsonl\n      "
+/* Every key of a replay, and what they become. */
+START_TEST(test_replay) {
+    struct config *c =
+        load("websocket:\n  handlers:\n"
+             "    - path: /a\n      input: a.jsonl.zst\n"
+             "      upstream: ws://x/\n"
+             "      replay:\n"
+             "        {mode: reactive, speed: 2.5, loop: true, connection: [conn-1, conn-2], pick: path,\n"
+             "         from: 1.5, to: 2m, timeout_ms: 0, on_timeout: continue, exact: /a, any: [/b, /c],\n"
+             "         correlate: [incoming /id = outgoing /id], no_correlate: /d, refresh_time: true,\n"
+             "         recover: true}\n"
+             "    - {path: /b, type: replay, input: b.json, replay: {speed: max, correlate: false}}\n"
+             "    - {path: /c, input: b.json}\n");
+    const struct route_config *r = c->websocket.routes;
+    ck_assert_int_eq(r[0].type, HANDLER_REPLAY);
+    ck_assert_str_eq(r[0].input.text, "a.jsonl.zst");
+    ck_assert_int_eq(r[0].input.line, 4);
+    ck_assert_int_eq(r[0].on_miss, REPLAY_MISS_RECORD);
+    const struct replay_config *p = &r[0].replay;
+    ck_assert(p->given && p->loop && p->refresh_time && p->recover && !p->correlate_off);
+    ck_assert_int_eq(p->mode, REPLAY_MODE_REACTIVE);
+    ck_assert_double_eq(p->speed, 2.5);
+    ck_assert_uint_eq(p->connections_count, 2);
+    ck_assert_str_eq(p->connections[1], "conn-2");
+    ck_assert_int_eq(p->pick, REPLAY_PICK_PATH);
+    ck_assert_uint_eq(p->from_us, 1500000);
+    ck_assert_uint_eq(p->to_us, 120000000);
+    ck_assert_uint_eq(p->timeout_ms, 0);
+    ck_assert_int_eq(p->on_timeout, REPLAY_TIMEOUT_CONTINUE);
+    ck_assert_str_eq(p->exact[0], "/a");
+    ck_assert_uint_eq(p->any_count, 2);
+    ck_assert_uint_eq(p->rules_count, 1);
+    ck_assert_str_eq(p->rules[0], "incoming /id = outgoing /id");
+    ck_assert_str_eq(p->no_correlate[0], "/d");
+    ck_assert(r[1].replay.correlate_off);
+    ck_assert_double_eq(r[1].replay.speed, 0.0);
+    ck_assert_int_eq(r[1].on_miss, REPLAY_MISS_NOT_GIVEN);
+    ck_assert_int_eq(r[2].type, HANDLER_REPLAY);
+    ck_assert(!r[2].replay.given);
+    ck_assert_double_eq(r[2].replay.speed, 1.0);
+    ck_assert_uint_eq(r[2].replay.timeout_ms, 30000);
+    config_unref(c);
+}
+END_TEST
+
 #define HANDLER "websocket:\n  handlers:\n    - path: /a\n      "
 
 static const struct {
@@ -602,10 +648,49 @@ static const struct {
     {"websocket: {record: {redact: {heders: x}}}\n",
      "t.yaml:1:31: websocket.record.redact.heders: unknown key; did you mean \"headers\"?"},
     /* what a later version has */
-    {HANDLER "replay: x\n",
-     "t.yaml:4:7: websocket.handlers[0].replay: \"replay\" is not available in this version yet"},
+    {HANDLER "chaos: x\n", "t.yaml:4:7: websocket.handlers[0].chaos: \"chaos\" is not available in this version yet"},
     {"websocket:\n  chaos: {enabled: true}\n",
      "t.yaml:2:3: websocket.chaos: \"chaos\" is not available in this version yet"},
+    /* replay */
+    {REPLAY "replay: {speed: 0}\n",
+     "t.yaml:5:23: websocket.handlers[0].replay.speed: "
+     "\"0\" is not a number greater than 0 (2 is twice as fast, 0.5 half as fast), or \"max\""},
+    {REPLAY "replay: {speed: -1}\n",
+     "t.yaml:5:23: websocket.handlers[0].replay.speed: "
+     "\"-1\" is not a number greater than 0 (2 is twice as fast, 0.5 half as fast), or \"max\""},
+    {REPLAY "replay: {speed: fast}\n",
+     "t.yaml:5:23: websocket.handlers[0].replay.speed: "
+     "\"fast\" is not a number greater than 0 (2 is twice as fast, 0.5 half as fast), or \"max\""},
+    {REPLAY "replay: {speed: 1e3}\n",
+     "t.yaml:5:23: websocket.handlers[0].replay.speed: "
+     "\"1e3\" is not a number greater than 0 (2 is twice as fast, 0.5 half as fast), or \"max\""},
+    {REPLAY "replay: {speed: 0.0}\n",
+     "t.yaml:5:23: websocket.handlers[0].replay.speed: "
+     "\"0.0\" is not a number greater than 0 (2 is twice as fast, 0.5 half as fast), or \"max\""},
+    {REPLAY "replay: {speed: nan}\n",
+     "t.yaml:5:23: websocket.handlers[0].replay.speed: "
+     "\"nan\" is not a number greater than 0 (2 is twice as fast, 0.5 half as fast), or \"max\""},
+    {REPLAY "replay: {speed: Max}\n",
+     "t.yaml:5:23: websocket.handlers[0].replay.speed: "
+     "\"Max\" is not a number greater than 0 (2 is twice as fast, 0.5 half as fast), or \"max\""},
+    {REPLAY "replay: {from: soon}\n",
+     "t.yaml:5:22: websocket.handlers[0].replay.from: \"soon\" is not a time such as 1.5 (seconds), 250ms, 90s, 10m or "
+     "2h"},
+    {REPLAY "replay: {from: 5, to: 4.5}\n",
+     "t.yaml:5:29: websocket.handlers[0].replay.to: nothing is left: it must be later than \"from\""},
+    {REPLAY "replay: {correlate: [{a: b}]}\n",
+     "t.yaml:5:27: websocket.handlers[0].replay.correlate: expected true, false or a list of rules, such as \"incoming "
+     "/id = outgoing /id\""},
+    {REPLAY "replay: {mode: quick}\n",
+     "t.yaml:5:22: websocket.handlers[0].replay.mode: expected one of auto, timed, reactive; found \"quick\""},
+    {REPLAY "on_miss: close\n",
+     "t.yaml:5:16: websocket.handlers[0].on_miss: only a replay with an \"upstream\" has it"},
+    {REPLAY "rules: []\n",
+     "t.yaml:5:14: websocket.handlers[0].rules: a replay has none: what answers there is the recording"},
+    {HANDLER "type: replay\n", "t.yaml:4:13: websocket.handlers[0].type: a replay needs \"input\", such as input: "
+                               "\"recordings/session.jsonl.zst\""},
+    {HANDLER "type: echo\n      input: a.jsonl\n",
+     "t.yaml:5:14: websocket.handlers[0].input: only handlers of type replay have it"},
     /* kinds */
     {"- a\n", "t.yaml:1:1: expected a mapping, such as \"websocket:\""},
     {"websocket: []\n", "t.yaml:1:12: websocket: expected a mapping; found a list"},
@@ -661,7 +746,7 @@ static const struct {
     /* choices and texts */
     {HANDLER "type: prox\n",
      "t.yaml:4:13: websocket.handlers[0].type: expected one of echo, proxy, static, pattern, jsonrpc, script, rooms, "
-     "scenario; found \"prox\"; did you mean \"proxy\"?"},
+     "scenario, replay; found \"prox\"; did you mean \"proxy\"?"},
     {"websocket: {record: {on_full: wait}}\n",
      "t.yaml:1:31: websocket.record.on_full: expected one of pause, drop, close; found \"wait\""},
     {"log: {level: loud}\n", "t.yaml:1:14: log.level: expected one of debug, info, warn, error; found \"loud\""},
@@ -704,7 +789,7 @@ static const struct {
     {HANDLER "type: proxy\n", "t.yaml:4:13: websocket.handlers[0].type: a proxy needs \"upstream\", such as upstream: "
                               "\"wss://api.example.com/ws\""},
     {HANDLER "type: echo\n      upstream: \"ws://x\"\n",
-     "t.yaml:5:17: websocket.handlers[0].upstream: only handlers of type proxy have an upstream"},
+     "t.yaml:5:17: websocket.handlers[0].upstream: only handlers of type proxy and replay have an upstream"},
     {HANDLER "type: echo\n    - path: /b\n    - path: /a\n",
      "t.yaml:6:13: websocket.handlers: \"/a\" is the path of the handler in line 3 already"},
     {"websocket: {tls: {cert_path: a}}\n",
@@ -805,6 +890,7 @@ int main(void) {
     tcase_add_test(tc, test_defaults);
     tcase_add_test(tc, test_route_defaults);
     tcase_add_test(tc, test_guide);
+    tcase_add_test(tc, test_replay);
     tcase_add_test(tc, test_all_keys);
     tcase_add_loop_test(tc, test_presence, 0, (int)ARRAY_LEN(presence));
     tcase_add_test(tc, test_other_names);

@@ -305,7 +305,7 @@ static const struct {
     {"upstream: ws://x\n      default: x",
      "t.yaml:5:16: websocket.handlers[0].default: a proxy has none: what answers there is the upstream"},
     {"type: pattern\n      rules: [{response: x}]\n      upstream: ws://x",
-     "t.yaml:6:17: websocket.handlers[0].upstream: only handlers of type proxy have an upstream"},
+     "t.yaml:6:17: websocket.handlers[0].upstream: only handlers of type proxy and replay have an upstream"},
     /* steps and rules */
     {"rules: [{match: x}]", "t.yaml:4:15: websocket.handlers[0].rules[0]: a rule needs \"response\", \"handler\" or "
                             "\"close\""},

@@ -104,6 +104,7 @@ static const struct row basics[] = {
     {"msg.a.b.c = 'x'", "{\"a\": {\"q\":0.10, \"b\": {\"c\": null}}, \"z\":1e2}",
      "{\"a\": {\"q\":0.10, \"b\": {\"c\": \"x\"}}, \"z\":1e2}"},
     {"if direction == 'incoming' then msg.d = direction end", "{}", "{\"d\":\"incoming\"}"},
+    {"msg.t = math.type(timestamp_ms) == 'float' and timestamp_ms >= 0 and timestamp_ms < 1e6", "{}", "{\"t\":true}"},
 };
 
 START_TEST(test_basics) {
