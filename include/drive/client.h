@@ -10,6 +10,7 @@
 #include "protocol/http_head.h"
 
 #define CLIENT_MESSAGE_MAX ((size_t)64 << 20) /* a larger message is answered with 1009 */
+#define CLIENT_STALL_MS 10000                 /* a server that takes nothing for so long is given up */
 #define CLIENT_CLOSE_MS 5000                  /* for the server's answer to our close frame */
 
 enum client_end_kind {

@@ -24,7 +24,7 @@ struct client {
 
     struct dial *dial;
     struct link *link;
-    struct event *deadline; /* of the handshake, then of the closing handshake */
+    struct event *deadline; /* of the handshake, of a stall, of the closing handshake */
     unsigned timeout_ms;
 
     /* until it is open */
@@ -78,11 +78,23 @@ static void set_deadline(struct client *c, unsigned ms) {
     event_add(c->deadline, &after);
 }
 
+/* It may send without end, and yet not read: what is for it would wait as long. */
+static void look_at_stall(struct client *c) {
+    uint64_t since = link_blocked_since_ms(c->link);
+    uint64_t stalled = since && c->loop->now_ms > since ? c->loop->now_ms - since : 0;
+    if (since && stalled >= CLIENT_STALL_MS)
+        end(c, CLIENT_LOST, "takes nothing that is sent to it");
+    else if (since)
+        set_deadline(c, (unsigned)(CLIENT_STALL_MS - stalled));
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     struct client *c = arg;
     if (c->state == CLIENT_CLOSING)
         end(c, CLIENT_UNCLOSED, "did not answer the close frame");
+    else if (c->state == CLIENT_OPEN)
+        look_at_stall(c);
     else
         end(c, CLIENT_TIMED_OUT, "did not answer the handshake in time");
 }
@@ -95,6 +107,8 @@ static int write_frame(struct client *c, uint8_t opcode, bool fin, const void *d
     const struct iovec iov = {c->out.data, c->out.len};
     if (rc == MF_OK)
         rc = link_write(c->link, &iov, 1);
+    if (c->state == CLIENT_OPEN && link_blocked(c->link) && !evtimer_pending(c->deadline, NULL))
+        set_deadline(c, CLIENT_STALL_MS);
     if (c->out.cap > OUT_KEPT_MAX)
         buf_fini(&c->out);
     return rc;

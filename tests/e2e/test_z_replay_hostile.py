@@ -354,6 +354,17 @@ def test_servers_that_mean_no_good(gateway, tmp_path, act, status, words):
     assert "\x1b" not in p.log
 
 
+def test_a_server_that_pings_and_never_reads(gateway, tmp_path):
+    """What the client has to say waits behind the pongs that nobody takes: not for ever."""
+    recording(tmp_path / "s.jsonl", connection("conn-1", [(1000, "in", {"id": 1})]))
+    server = Server(then(b"", frame(PING, b"x" * 125, mask=None) * 200))
+    p = gateway.process("ws", "replay", "-i", "s.jsonl", "--target", server.url, "--mode", "timed", "--verify")
+    p.check(p.wait(3 * TIMEOUT), 1)
+    server.sock.close()
+    said = p.log + (tmp_path / "stdout").read_text()
+    assert "takes nothing that is sent to it" in said, said
+
+
 # ---- the admin side's tail ----
 
 TAIL = """
