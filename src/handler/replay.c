@@ -151,7 +151,8 @@ static bool must_yield(struct replay *r, uint64_t now_us) {
     return w->burst_over;
 }
 
-void replay_go_on(struct replay *r) {
+/* Whatever is due goes out; then the clock is set. */
+static void go_on(struct replay *r) {
     if (r->playing || !r->player)
         return;
     r->playing = true;
@@ -203,7 +204,7 @@ static void on_clock(evutil_socket_t fd, short what, void *arg) {
     if (!r->player && (p->options.go_on || replay_keeps_times(p)))
         choose_in_turn(r);
     if (r->player)
-        replay_go_on(r);
+        go_on(r);
     else if (s->state == SESSION_OPEN)
         time_out(r, "a first message, which chooses the recorded connection");
     session_flush(s);
@@ -272,7 +273,7 @@ static void take_message(struct replay *r, bool binary, const char *text, size_t
         break;
     }
     buf_fini(&why);
-    replay_go_on(r);
+    go_on(r);
 }
 
 static void on_fragment(struct endpoint *e, struct fragment *f) {
@@ -357,7 +358,7 @@ static void on_open(struct endpoint *e) {
         no_memory(r);
         return;
     }
-    replay_go_on(r);
+    go_on(r);
     session_flush(s);
 }
 
@@ -375,7 +376,7 @@ static void on_client_blocked(struct endpoint *e, bool blocked) {
     if (blocked)
         return;
     worker_begin_burst(e->session->worker);
-    replay_go_on(r);
+    go_on(r);
     session_flush(e->session);
 }
 
@@ -384,7 +385,7 @@ static void on_recorder_ready(struct endpoint *e) {
     if (r->spy)
         spy_on_recorder_ready(r);
     worker_begin_burst(e->session->worker);
-    replay_go_on(r);
+    go_on(r);
     session_flush(e->session);
 }
 

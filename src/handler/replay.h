@@ -52,7 +52,7 @@ struct replay {
     uint64_t due_us;              /* what it is set to; 0: it is not */
     char *last_miss;              /* why the last message was none that is awaited; NULL: each was */
     bool blocked;                 /* the client takes nothing for now */
-    bool playing;                 /* in replay_go_on() */
+    bool playing;                 /* in go_on() */
     uint64_t opened_us;           /* the client got its 101; of timed play this is where time begins */
     bool chooses;                 /* the client's first message says which connection it is */
     struct replay_choice *choice; /* NULL: no other connection is in question */
@@ -80,8 +80,6 @@ static inline bool replay_keeps_times(const struct replay_program *p) {
 
 /* r->player, of r->connection. MF_ENOMEM. */
 MF_MUSTCHECK int replay_start_player(struct replay *r);
-/* Whatever is due goes out; then the clock is set. */
-void replay_go_on(struct replay *r);
 /* Nobody answers this message: counted, logged, kept for the admin side. */
 void replay_unmatched(struct replay *r, bool binary, const void *data, size_t len, const char *why);
 

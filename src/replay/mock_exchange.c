@@ -13,9 +13,9 @@ bool mock_can_hold(const struct replay_message *m) {
     return m->binary || yaml_can_hold(m->data, m->len);
 }
 
-/* The server's close frame after that time, if the server has ended the connection. */
+/* The server's close frame after that time. */
 static void find_close(const struct replay_connection *c, uint64_t after_us, struct exchange *e) {
-    for (size_t i = c->frame_count; i-- && c->end == REPLAY_END_SERVER;) {
+    for (size_t i = c->frame_count; i--;) {
         const struct replay_frame *f = &c->frames[i];
         if (f->opcode != WS_CLOSE || f->direction != EVENT_OUTGOING || f->time_us < after_us || f->len < 2)
             continue;

@@ -331,7 +331,7 @@ static void end_with_requests(const char *redis_url) {
     for (unsigned i = 0; i < 1000; i++) {
         bool stopped = !strcmp(answers[i].text, "!the gateway is stopping");
         ck_assert_uint_eq(answers[i].wait, i);
-        ck_assert_msg(stopped || (!redis_url && atoi(answers[i].text) == (int)i + 1), "%u: %s", i, answers[i].text);
+        ck_assert_msg(stopped || (!redis_url && strtol(answers[i].text, NULL, 10) == (long)i + 1), "%u: %s", i, answers[i].text);
     }
 }
 
