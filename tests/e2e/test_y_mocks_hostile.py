@@ -232,8 +232,8 @@ def test_attacks_in_lua_end_their_message_and_nothing_else(gateway, tmp_path):
         c.close_socket()
     assert not (tmp_path / "pwned").exists()
     assert SANITIZED or g.memory() - before < 64 << 20  # the limit of a worker's Lua is 32 MiB
-    found = g.wait_log(r'script_failed connection=conn-2 route="/a" error="mockforge.yaml:\d+: .*ms')
-    assert found
+    # which of the two limits ends an endless loop is a matter of the machine's speed
+    g.wait_log(r'script_failed connection=conn-2 route="/a" error="mockforge.yaml:11: stopped: more than (10000000 instructions|40 ms)"')
 
 
 def test_a_burst_of_slow_handlers_does_not_starve_others(gateway):
