@@ -9,8 +9,9 @@
 
 struct err {
     enum mf_err code;
-    int line;   /* 1 for the first; 0: no line known */
-    int column; /* 1 for the first; 0: no column known */
+    int line;     /* 1 for the first; 0: no line known */
+    int column;   /* 1 for the first; 0: no column known */
+    bool damaged; /* a file is, and what else is in it could be read (reader_recover()) */
     char file[256];
     char text[512];
 };

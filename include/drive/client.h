@@ -51,7 +51,7 @@ struct client_events {
 };
 
 struct client_options {
-    struct dial_target target; /* its timeout_ms holds for the dial, and again for the handshake */
+    struct dial_target target; /* its timeout_ms holds for all of it: dial and handshake */
     const char *host;          /* the Host field */
     const char *path;          /* request target: path and query */
     size_t *large_bytes; /* memory of large messages, of all clients that share it (at most 256 MiB); NULL: alone */

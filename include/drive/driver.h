@@ -41,7 +41,7 @@ struct drive_options {
     SSL_CTX *tls;                                 /* NULL: plain */
     const struct upstream_tls_config *tls_config; /* with tls */
     const struct headers *headers;                /* instead of recorded ones, or beside them; may be NULL */
-    unsigned connect_timeout_ms;
+    unsigned connect_timeout_ms;                  /* until a connection is open: name, TCP, TLS, handshake */
 
     size_t clients;       /* 0: one for each recorded connection, begun when it began there (divided by the speed) */
     bool loop;            /* each client begins again when it is done */

@@ -22,6 +22,7 @@ struct fragment {
     uint64_t offset;        /* of payload[0] in the frame's payload */
     const uint8_t *payload; /* masked when `masked` */
     size_t len;
+    bool lasting; /* the payload stays where it is until the peer has been flushed: it need not be copied */
     /* the same piece as it stands on the wire, header included when `first`; NULL once a stage has changed it */
     const uint8_t *raw;
     size_t raw_len;

@@ -61,6 +61,9 @@ void peer_feed(struct peer *p, const uint8_t *data, size_t len);
 
 /* Gathers one fragment; what cannot go on as it came is written anew. */
 void peer_send(struct peer *p, const struct fragment *f);
+/* Gathers whole data frames that are laid out already, without masking: whole messages, `payload` bytes in them. They
+ * are read where they stand until the next flush. To a client; only while !out_left. */
+void peer_send_frames(struct peer *p, const uint8_t *frames, size_t len, uint32_t messages, size_t payload);
 /* Gathers one whole frame of ours, past the chain; only while !out_left. */
 void peer_send_frame(struct peer *p, uint8_t opcode, const void *payload, size_t len);
 /* Bytes gathered for this peer since its last flush. */

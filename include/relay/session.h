@@ -78,6 +78,10 @@ MF_MUSTCHECK int session_script_env(struct session *s, struct script_env **out);
 /* template(s) of scripts: appends the text with its placeholders filled. */
 MF_MUSTCHECK int session_render_text(struct session *s, const char *text, struct buf *out, struct err *err);
 
+/* Does what an endpoint sends go to the client as it is, with no stage to see it: neither recorded nor transformed? */
+static inline bool session_passes_all(const struct session *s) {
+    return s->chains[TO_CLIENT] == &s->sinks[TO_CLIENT];
+}
 /* For mocks: one whole message or control frame for the client, through the chain. */
 void session_send(struct session *s, uint8_t opcode, const void *payload, size_t len);
 /* For mocks: the same, for a client that may be slower than what it is sent: while its socket takes nothing, messages wait,

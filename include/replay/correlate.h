@@ -44,6 +44,8 @@ struct replay_source *correlation_source(const struct correlation *c); /* borrow
 const struct path_table *correlation_paths(const struct correlation *c);
 /* The structure of a recorded message; kept for messages of both directions. Borrowed. */
 const struct structure *correlation_structure(const struct correlation *c, size_t connection, size_t message);
+/* Does anything come again that the client said in its handshake? */
+bool correlation_hears_handshake(const struct correlation *c, size_t connection);
 /* For match_hints.free_paths of that message. */
 void correlation_free_paths(const struct correlation *c, size_t connection, size_t message, const uint32_t **paths,
                             size_t *count);
@@ -61,6 +63,7 @@ struct slot {
     uint8_t kind;        /* enum slot_kind */
     uint8_t value_kind;  /* enum value_kind, as recorded */
     uint8_t nested;
+    uint8_t code; /* of a binary message: enum bytes_code */
 };
 const struct slot *correlation_slots(const struct correlation *c, size_t connection, size_t message, size_t *count);
 
@@ -79,6 +82,8 @@ void bindings_free(struct bindings *b); /* NULL is accepted */
  * read with correlation_paths(). MF_ENOMEM. */
 MF_MUSTCHECK int bindings_learn(struct bindings *b, size_t message, const struct structure *live, const void *data,
                                 size_t len);
+/* The live client's handshake (handshake.h has its text; a NUL follows): variables that are born there. MF_ENOMEM. */
+MF_MUSTCHECK int bindings_learn_handshake(struct bindings *b, const char *text, size_t len);
 /* A live message that may be this recorded one: does it say again what is known by now (a client that names its
  * subscription a second time)? 1: yes, all of it; 0: there is nothing to compare; -1: something else stands there, so
  * that another recorded message suits it better. Ask before bindings_learn(). */
@@ -87,7 +92,5 @@ int bindings_agree(struct bindings *b, size_t message, const struct structure *l
  * shift_us: now minus the time of recording, for SLOT_TIME; round: how often the recording was played before (--loop).
  */
 MF_MUSTCHECK int bindings_render(struct bindings *b, size_t message, int64_t shift_us, uint64_t round, struct buf *out);
-/* What the recorded value of that slot is now; NULL: not learnt. For comparison (compare.h). */
-const char *bindings_value(const struct bindings *b, uint32_t variable, size_t *len);
 
 #endif

@@ -40,8 +40,9 @@
  *
  * Once more: a message of theirs all of whose kind have come is answered as the last of them was, beside the rest, if
  * the answer is known (it says again what that one said, or it was a request as above). A message that came ahead of
- * its turn is answered after a quarter of a second, if the answer says again what it said, and the turn has not come:
- * its sender may be waiting for the answer before it goes on. So is one in its turn, whose answer others hold up that
+ * its turn is answered after a quarter of a second (a fortieth, if the answer has an id of its own, or once that was
+ * waited for in vain), if the answer says again what it said, and the turn has not come: its sender may be waiting for
+ * the answer before it goes on. So is one in its turn, whose answer others hold up that
  * were under way with it in the recording, if what the answer says again was chosen for it alone (an id: other messages
  * say other values at that place). Of several that said a value, the last one before ours is answered. In auto mode
  * what has been missing for two seconds, while later ones came, is given up like after a time-out with go_on. What says
@@ -83,6 +84,11 @@ void player_plan_unref(struct player_plan *plan); /* NULL is accepted */
  * often (a heartbeat). */
 bool player_plan_awaits(const struct player_plan *plan, uint32_t message);
 
+/* For serving at PLAYER_SPEED_MAX: messages that follow one another and go out as they were recorded are laid out a
+ * second time, as a server's frames, for player_run(); small ones (to 4 KiB), as long as *left bytes have room for
+ * them. Before any player has the plan. MF_ENOMEM. */
+MF_MUSTCHECK int player_plan_lay_out(struct player_plan *plan, size_t *left);
+
 enum player_mode { PLAYER_AUTO, PLAYER_TIMED, PLAYER_REACTIVE, PLAYER_LOOKUP };
 #define PLAYER_SPEED_MAX 0.0 /* no waiting */
 
@@ -97,6 +103,8 @@ struct player_options {
     /* Of the same correlation, connection and side; counted by the player. NULL: it builds one of its own, which costs
      * as much as the recording is long. */
     struct player_plan *plan;
+    /* The live client's handshake, as handshake.h has it (a NUL follows); copied. NULL: not known. */
+    const char *handshake;
     int64_t wall_offset_us; /* wall clock minus now_us, for times that are refreshed; 0: of this process's clocks */
 };
 
@@ -120,11 +128,23 @@ struct player_action {
     const struct replay_frame *frame; /* SEND, CLOSE */
     const void *data;                 /* SEND: valid until the next call; the recorded bytes, or with live values */
     size_t len;
+    bool made; /* SEND: data has live values; else it is the recording's, and lasts as long as that */
     uint64_t until_us;
     uint32_t awaited; /* WAIT and TIMED_OUT: the first message that is waited for; REPLAY_NONE: none */
 };
 /* After CLOSE, DROP there is nothing more. TIMED_OUT comes again, unless the message comes after all. */
 void player_next(struct player *p, uint64_t now_us, struct player_action *out);
+
+/* Several frames at once, whole messages all of them. */
+struct player_run {
+    const uint8_t *frames; /* as they stand on the wire, unmasked; the plan's */
+    size_t len;            /* 64 KiB at most */
+    uint32_t messages;
+    size_t payload; /* bytes in them without headers */
+};
+/* In place of as many calls of player_next(), where what is due now is laid out (player_plan_lay_out()). False: it is
+ * not, and nothing has happened. Like player_next() it ends the life of what that gave. */
+bool player_run(struct player *p, uint64_t now_us, struct player_run *out);
 
 enum player_taken { PLAYER_MATCHED, PLAYER_UNMATCHED, PLAYER_NO_MEMORY };
 /* A whole message of the other side; a NUL follows data. MATCHED: *message is the recorded one: its index; with
@@ -141,9 +161,6 @@ void player_pending(struct player *p, uint64_t now_us, player_pending_fn fn, voi
 /* "message 3 of conn-1 at 1.250 s: {"type":"subscribe","id":"a7"}", cut to what fits a log line. For TIMED_OUT and
  * logs. */
 void player_describe(const struct player *p, uint32_t message, struct buf *out);
-/* How many messages of the other side that are awaited (heartbeats are not) have not come: at its end, what is missing.
- * *first is set when there are any. */
-size_t player_missing(const struct player *p, uint32_t *first);
 
 /* How well a live first message suits each of these recorded connections, for the choice of one by it. scores[i] is 0
  * when it is not like any message that connection begins with; else the more the better, at most

@@ -4,7 +4,7 @@
  *     42["chat",{"room":5}]            PREFIXED:  @head/0 = 42, /0 = "chat", /1/room = 5
  *     {"type":6}<1E>{"type":7}<1E>     JSON:      /type = 6, @record/1/type = 7
  *     SUBSCRIBE topic=a7               WORDS:     @word/0 = SUBSCRIBE, @word/1 = topic, @word/2 = a7
- *     bytes                            BINARY:    no values
+ *     02 00 07 05 "hello"              BINARY:    @bytes/02/1+0 = 0x0007, @bytes/02/text0 = hello, …
  *
  * Correlation, matching and comparison all look at messages in this way, so that no protocol is named anywhere. A
  * binary message that is JSON text is JSON, one that is text without control characters is WORDS. JSON here is an
@@ -46,7 +46,15 @@ bool path_matches(const char *pattern, const char *path);
 
 enum message_form { FORM_BINARY, FORM_WORDS, FORM_PREFIXED, FORM_JSON };
 
-enum value_kind { VALUE_NULL, VALUE_BOOLEAN, VALUE_NUMBER, VALUE_STRING, VALUE_WORD, VALUE_EMPTY /* {} or [] */ };
+enum value_kind {
+    VALUE_NULL,
+    VALUE_BOOLEAN,
+    VALUE_NUMBER,
+    VALUE_STRING,
+    VALUE_WORD,
+    VALUE_EMPTY /* {} or [] */,
+    VALUE_BYTES
+};
 
 struct message_value {
     uint32_t path;       /* PATH_UNKNOWN: no recorded message has it */
@@ -54,6 +62,7 @@ struct message_value {
     uint8_t kind;        /* enum value_kind */
     uint8_t nested;      /* in how many JSON strings it stands: so many times over it is escaped */
     uint8_t repeats;     /* it stands in an array, behind its first element; 2: of the outermost array */
+    uint8_t code;        /* BINARY: how it is written (enum bytes_code); else 0 */
 };
 
 struct structure {
@@ -83,7 +92,7 @@ const struct message_value *structure_find(const struct structure *s, uint32_t p
 
 /* Appends what a value stands for: a string without quotes and escapes, everything else as it is written. */
 void value_text(struct buf *out, const void *data, const struct message_value *v);
-/* Appends a value, given as value_text() has it, as it must be written at that place (`nested` times escaped; a
+/* Appends a value, given as value_text() has it, as it must be written in text (`nested` times escaped; a
  * VALUE_STRING in quotes). */
 void value_write(struct buf *out, uint8_t nested, enum value_kind kind, const char *text, size_t len);
 
@@ -103,7 +112,8 @@ struct match_hints {
  * named type, op, event, action, method, command, cmd, kind (the innermost name, in any letter case, not below an
  * array element), the first element of the outermost array if it is a short word, the number or the word in capitals
  * that a PREFIXED or WORDS message begins with (apart from what correlation has found in them); and hints->exact.
- * Binary messages are compared by length and first bytes and are never 0. On 0, `why` (may be NULL) gets one line:
+ * Binary messages are compared by length and first bytes, also with bytes that happen to be text, and are never 0; those
+ * that are the same but for hints->free_paths come right behind equal ones. On 0, `why` (may be NULL) gets one line:
  * "/type: expected "subscribe", got "ping"". */
 unsigned structure_similarity(const struct path_table *paths, const struct structure *recorded,
                               const void *recorded_data, size_t recorded_len, const struct structure *live,

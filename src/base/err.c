@@ -15,6 +15,7 @@ static int set_v(struct err *err, enum mf_err code, const char *fmt, va_list ap)
     if (err) {
         err->code = code;
         err->line = err->column = 0;
+        err->damaged = false;
         err->file[0] = '\0';
         vsnprintf(err->text, sizeof err->text, fmt, ap);
         disarm(err->text);
@@ -52,8 +53,10 @@ void err_place_to_text(struct err *err) {
     char whole[sizeof err->file + sizeof err->text + 32];
     if (!err || !err->file[0])
         return;
+    bool damaged = err->damaged;
     err_format(err, whole, sizeof whole);
     err_set(err, err->code, "%s", whole);
+    err->damaged = damaged;
 }
 
 void err_prefix(struct err *err, const char *fmt, ...) {

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
+
 void headers_fini(struct headers *h) {
     for (size_t i = 0; i < h->count; i++) {
         free(h->items[i].name);
@@ -14,14 +16,8 @@ void headers_fini(struct headers *h) {
 }
 
 int headers_add_n(struct headers *h, const char *name, size_t name_len, const char *value, size_t value_len) {
-    if (h->count == h->cap) {
-        size_t cap = h->cap ? h->cap * 2 : 8;
-        struct header *p = realloc(h->items, cap * sizeof *p);
-        if (!p)
-            return MF_ENOMEM;
-        h->items = p;
-        h->cap = cap;
-    }
+    if (!ARRAY_ROOM(h->items, h->count, h->cap, 8))
+        return MF_ENOMEM;
     char *n = strndup(name, name_len), *v = strndup(value, value_len);
     if (!n || !v) {
         free(n);

@@ -30,6 +30,8 @@ int cli_fail(enum exit_code code, const struct err *err) {
     char text[sizeof err->text + sizeof err->file + 32];
     cli_status(NULL);
     fprintf(stderr, "mockforge: %s\n", err_format(err, text, sizeof text));
+    if (err->damaged)
+        fprintf(stderr, "mockforge: --recover reads what else is in it\n");
     return (int)code;
 }
 

@@ -118,7 +118,7 @@ static void warn(const struct replay_source *s) {
     for (size_t i = 0; i < s->count; i++)
         gaps += s->connections[i].gaps;
     if (s->truncated)
-        fprintf(stderr, "mockforge ws diff: %s ends early: it is being written, or its writer was killed\n", s->file);
+        fprintf(stderr, "mockforge ws diff: %s ends early: it is being written, or was recovered\n", s->file);
     if (gaps)
         fprintf(stderr, "mockforge ws diff: %s: %llu frames are missing in it\n", s->file, (unsigned long long)gaps);
 }

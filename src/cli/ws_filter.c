@@ -46,6 +46,21 @@ static bool read_path(const struct cli_args *args, const char *option, const cha
     return false;
 }
 
+/* How long VALUE is if it can stand in JSON text in no other way than as it is, but for \u escapes; else 0. A number
+ * can be written in several ways, and a glob stands for several texts. */
+static size_t plain_length(const struct ws_wish *w) {
+    const char *s = w->value;
+    size_t len = strlen(s);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)s[i] < 0x20)
+            return 0;
+    if (strpbrk(s, "\"\\/"))
+        return 0;
+    if (!w->string && (strpbrk(s, "*?[") || *s == '-' || (*s >= '0' && *s <= '9')))
+        return 0;
+    return len;
+}
+
 /* "…" around it means a string; anything else a value of any kind that is written so. */
 static bool read_wanted(const struct cli_args *args, struct ws_wish *w) {
     size_t len = strlen(w->value);
@@ -77,6 +92,7 @@ static bool read_wishes(const struct cli_args *args, struct ws_filter *f) {
         free(path);
         if (!ok)
             return false;
+        w->plain = w->value ? plain_length(w) : 0;
     }
     const char *select = cli_value(args, "select");
     return !select || read_path(args, "select", select, &f->select);

@@ -39,6 +39,7 @@ struct ws_wish {
     struct glob *glob; /* of value */
     bool string;       /* VALUE stood in quotes: a string and nothing else */
     char *unquoted;    /* what stood in them */
+    size_t plain;      /* VALUE's length, if it can stand in JSON text in no other way than as it is, but for \u; else 0 */
 };
 
 struct ws_filter {

@@ -1,10 +1,8 @@
 /* mockforge ws ls: the session files in a directory, and what is in each. */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,39 +15,30 @@
 
 #define DEFAULT_DIRECTORY "recordings"
 
-enum state { STATE_WHOLE, STATE_BEING_WRITTEN, STATE_TRUNCATED, STATE_UNREADABLE };
+enum state { STATE_WHOLE, STATE_BEING_WRITTEN, STATE_TRUNCATED, STATE_DAMAGED, STATE_UNREADABLE };
 static const char *const state_names[] = {
-    [STATE_WHOLE] = "whole",
-    [STATE_BEING_WRITTEN] = "being written",
-    [STATE_TRUNCATED] = "truncated",
-    [STATE_UNREADABLE] = "unreadable",
+    [STATE_WHOLE] = "whole",     [STATE_BEING_WRITTEN] = "being written", [STATE_TRUNCATED] = "truncated",
+    [STATE_DAMAGED] = "damaged", [STATE_UNREADABLE] = "unreadable",
 };
 
 struct entry {
     const char *name;
     struct session_summary summary;
     enum state state;
-    struct err err; /* when unreadable */
+    struct err err; /* when truncated, damaged or unreadable */
 };
-
-/* A recorder holds a lock on what it writes (docs/session-file.md, "Going on"). */
-static bool is_being_written(const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
-    if (fd >= 0)
-        close(fd);
-    return held;
-}
 
 static void look_at(struct entry *e, const char *path, const char *name) {
     *e = (struct entry){.name = name};
     cli_status("reading %s", name);
     if (reader_summary(path, &e->summary, &e->err) < 0)
         e->state = STATE_UNREADABLE;
-    else if (is_being_written(path))
+    else if (reader_being_written(path))
         e->state = STATE_BEING_WRITTEN;
-    else if (e->summary.end == READER_END_TRUNCATED)
-        e->state = STATE_TRUNCATED;
+    else if (e->summary.damage.code) {
+        e->state = e->summary.end == READER_END_TRUNCATED ? STATE_TRUNCATED : STATE_DAMAGED;
+        e->err = e->summary.damage;
+    }
     cli_status(NULL);
 }
 
@@ -124,7 +113,7 @@ static void put_json(struct buf *out, const struct entry *e) {
 }
 
 struct listing {
-    bool json, unreadable;
+    bool json, damaged;
     size_t count;
 };
 
@@ -145,8 +134,9 @@ static void list(struct listing *l, const char *path, const char *name) {
     fflush(stdout);
     buf_fini(&out);
     l->count++;
-    if (e.state == STATE_UNREADABLE) {
-        l->unreadable = true;
+    if (e.state != STATE_WHOLE && e.state != STATE_BEING_WRITTEN) {
+        l->damaged = true;
+        e.err.damaged = false; /* there is no --recover here */
         cli_fail(EXIT_IO, &e.err);
     }
 }
@@ -192,7 +182,7 @@ static int run(const struct cli_args *args) {
         puts(l.count ? "]" : "[]");
     else if (!l.count)
         fprintf(stderr, "no session files in %s\n", where);
-    return l.unreadable ? EXIT_IO : EXIT_FINE;
+    return l.damaged ? EXIT_IO : EXIT_FINE;
 }
 
 static const struct cli_option options[] = {
@@ -207,9 +197,12 @@ const struct cli_command cli_ws_ls = {
     .max_arguments = 1,
     .summary = "list session files",
     .details =
-        "Lists the session files in DIR (default: " DEFAULT_DIRECTORY "), or one file: when it was recorded, for how long, "
-        "how many connections and messages it holds, its size, and whether it is whole, being written, or truncated (its "
-        "writer was killed; all that it flushed is there). Each file is read through.\n"
+        "Lists the session files in DIR (default: " DEFAULT_DIRECTORY
+        "), or one file: when it was recorded, for how long, "
+        "how many connections and messages it holds, its size, and whether it is whole, being written, truncated (its "
+        "writer was killed; all that it flushed is there) or damaged (its seek table lies). Each file is read through. "
+        "One that is not whole makes the exit "
+        "code 3.\n"
         "\n"
         "  mockforge ws ls\n"
         "  mockforge ws ls --json recordings | jq '.[] | select(.state != \"whole\") | .name'",

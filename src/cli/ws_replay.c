@@ -300,7 +300,9 @@ static const struct cli_option options[] = {
     {.name = "loop", .help = "Begin again at the end of the recording"},
     {.name = "timeout",
      .argument = "SECONDS",
-     .help = "How long a message that the recording expects may be late (30; with --target 5); 0: for ever"},
+     .help =
+         "How long a message that the recording expects may be late (30; with --target 5); 0: for ever. With --target "
+         "a connection and its handshake have as long (without it 10)"},
     {.name = "refresh-time", .help = "Move points in time in messages to now, and let counters grow on"},
     {.name = "correlate",
      .argument = "RULE",

@@ -1,6 +1,7 @@
 /* `mockforge ws replay --target URL`: the client's half of a recording against a live server. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include "protocol/http_head.h"
 
 #define TIMEOUT_US 5000000u
-#define CONNECT_TIMEOUT_MS 10000u
+#define CONNECT_TIMEOUT_MS 10000u /* without --timeout */
 #define SCRIPT_MAX (1u << 20)
 
 struct driving {
@@ -117,6 +118,9 @@ static int read_numbers(struct driving *d) {
         return cli_usage_error(args, "--log-level takes debug, info, warn or error; found %s", log_quote(level));
     if (level)
         log_set_level(parsed);
+    bool bounded = cli_value(args, "timeout") && d->options.timeout_us;
+    d->options.connect_timeout_ms =
+        bounded ? (unsigned)MIN((d->options.timeout_us + 999) / 1000, UINT_MAX) : CONNECT_TIMEOUT_MS;
     return EXIT_FINE;
 }
 
@@ -140,7 +144,6 @@ static int read_options(struct driving *d) {
     for (size_t i = 0; rc == EXIT_FINE && i < ARRAY_LEN(steps); i++)
         rc = steps[i](d);
     d->options.headers = &d->headers;
-    d->options.connect_timeout_ms = CONNECT_TIMEOUT_MS;
     return rc;
 }
 

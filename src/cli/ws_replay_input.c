@@ -64,7 +64,7 @@ static int load(const struct cli_args *args, struct ws_replay_input *in, const s
         return cli_fail(EXIT_IO, &err);
     if (in->source->truncated) {
         cli_status(NULL);
-        fprintf(stderr, "mockforge ws replay: %s ends early: it is being written, or its writer was killed\n",
+        fprintf(stderr, "mockforge ws replay: %s ends early: it is being written, or was recovered\n",
                 in->source->file);
     }
     int rc = correlation_new(in->source, &correlate, &in->correlation, &err);

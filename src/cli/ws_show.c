@@ -18,6 +18,8 @@ struct show {
     const struct cli_args *args;
     struct ws_filter filter;
     struct ws_sieve sieve;
+    struct reader *reader;
+    struct session_event event; /* the last one that was read */
     uint64_t limit;
     struct show_style style;
     bool json, follow;
@@ -60,10 +62,15 @@ static int show_selection(struct show *s, const struct session_event *e, const s
 }
 
 static int show_event(struct show *s, const struct session_event *e, struct err *err) {
-    if (!s->json)
+    struct event_bytes line;
+    if (!s->json) {
         show_line(&s->out, e, &s->style);
-    else if (event_write_line(&s->out, e) < 0)
+    } else if (e == &s->event && reader_line(s->reader, &line)) {
+        buf_append(&s->out, line.data, line.len);
+        buf_putc(&s->out, '\n');
+    } else if (event_write_line(&s->out, e) < 0) {
         return err_set(err, MF_ENOMEM, "out of memory");
+    }
     return MF_OK;
 }
 
@@ -105,15 +112,16 @@ static void wait_for_file(const char *path) {
 
 /* Up to the file's end as it is now, or to what was asked for. */
 static int show_events(struct show *s, struct reader *r, bool *done, struct err *err) {
-    struct session_event e;
+    struct session_event *e = &s->event;
     int rc = 0;
-    while (!(*done = is_done(s)) && (rc = reader_next(r, &e, err)) > 0) {
-        if (ws_filter_past(&s->filter, &e)) {
+    s->reader = r;
+    while (!(*done = is_done(s)) && (rc = reader_next(r, e, err)) > 0) {
+        if (ws_filter_past(&s->filter, e)) {
             *done = true;
             rc = 0;
             break;
         }
-        if ((rc = ws_sieve_add(&s->sieve, &e, err)) < 0)
+        if ((rc = ws_sieve_add(&s->sieve, e, err)) < 0)
             break;
     }
     if (rc >= 0 && !is_done(s) && !s->follow)
@@ -134,12 +142,10 @@ static int show_all(struct show *s, struct reader *r, struct err *err) {
             wait_a_little();
         }
     }
-    if (rc == MF_OK && !done && reader_size(r) == 0)
-        fprintf(stderr, "mockforge ws show: %s is empty\n", cli_operand(s->args, 0));
-    else if (rc == MF_OK && !done && reader_ended(r) == READER_END_TRUNCATED)
-        fprintf(stderr,
-                "mockforge ws show: %s ends in the middle of a %s: it is being written, or its writer was killed\n",
-                cli_operand(s->args, 0), reader_form(r) == READER_NATIVE ? "frame" : "message");
+    if (rc == MF_OK && !done && reader_ended(r) == READER_END_TRUNCATED)
+        fprintf(stderr, "mockforge ws show: %s %s\n", cli_operand(s->args, 0),
+                reader_being_written(cli_operand(s->args, 0)) ? "is being written: it goes on"
+                                                              : "is cut off: this is what could be read of it");
     if (s->sieve.cut)
         fprintf(stderr, "mockforge ws show: of %llu message%s larger than %u MiB only the beginning was searched\n",
                 (unsigned long long)s->sieve.cut, s->sieve.cut == 1 ? "" : "s", WS_WHOLE_MAX >> 20);
@@ -157,8 +163,11 @@ static int show_file(struct show *s, const char *path) {
         return cli_usage_error(s->args,
                                "--follow: a document is written when its recording has ended; follow its journal");
     }
-    if (rc == MF_OK)
+    if (rc == MF_OK) {
         reader_recover(r, cli_flag(s->args, "recover"));
+        reader_run_ahead(r);
+        reader_growing(r, s->follow);
+    }
     if (rc == MF_OK && s->filter.from_us)
         rc = reader_seek(r, s->filter.from_us, &err);
     if (rc == MF_OK)

@@ -77,11 +77,16 @@ static bool on_selected(const struct json_tape *tape, uint32_t at, void *arg) {
     return false;
 }
 
+/* Can the value be in the text? It is parsed only then. */
+static bool value_possible(const struct ws_wish *w, const char *text, size_t len) {
+    return !w->plain || memmem(text, len, w->value, w->plain) || memmem(text, len, "\\u", 2);
+}
+
 /* text is followed by a NUL. */
 static bool json_passes(struct ws_filter *f, const char *text, size_t len) {
     size_t error_at;
     for (size_t i = 0; i < f->wish_count; i++)
-        if (!json_path_possible(f->wishes[i].path, text, len))
+        if (!json_path_possible(f->wishes[i].path, text, len) || !value_possible(&f->wishes[i], text, len))
             return false;
     if (f->select && !json_path_possible(f->select, text, len))
         return false;

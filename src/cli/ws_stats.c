@@ -9,7 +9,6 @@
 
 #define STATUS_EVERY 8192u /* events */
 
-
 static void show_progress(const char *path, const struct reader *r) {
     uint64_t size = reader_size(r), at = reader_position(r);
     if (size)
@@ -56,8 +55,10 @@ static int stats_of(const struct cli_args *args, const struct stats_options *opt
     struct reader *r = NULL;
     struct err err;
     int rc = stats_new(options, &s) < 0 ? err_set(&err, MF_ENOMEM, "out of memory") : reader_open(path, &r, &err);
-    if (rc == MF_OK)
+    if (rc == MF_OK) {
         reader_recover(r, cli_flag(args, "recover"));
+        reader_run_ahead(r);
+    }
     /* The open lines, which tell the paths, may be far in front. */
     if (rc == MF_OK && options->from_us && !options->path)
         rc = reader_seek(r, options->from_us, &err);

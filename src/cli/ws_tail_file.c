@@ -80,6 +80,8 @@ static int open_reader(struct source *s, struct err *err) {
     reader_close(s->reader);
     s->reader = NULL;
     int rc = reader_open(s->path, &s->reader, err);
+    if (rc == MF_OK)
+        reader_growing(s->reader, true);
     if (rc == MF_OK && stat(s->path, &st) == 0) {
         s->device = st.st_dev;
         s->inode = st.st_ino;
@@ -246,7 +248,7 @@ static int tail_source(struct source *s, struct err *err) {
 
 int tail_file(struct tail *t, const char *path) {
     struct source s = {.tail = t, .path = strdup(path)};
-    struct err err;
+    struct err err = {0};
     s.part = session_part_of(path, &s.first);
     wait_for_file(path);
     int rc = s.path ? tail_source(&s, &err) : err_set(&err, MF_ENOMEM, "out of memory");
@@ -255,5 +257,6 @@ int tail_file(struct tail *t, const char *path) {
     reader_close(s.reader);
     free(s.first);
     free(s.path);
+    err.damaged = false; /* there is no --recover here */
     return rc < 0 ? cli_fail(EXIT_IO, &err) : EXIT_FINE;
 }

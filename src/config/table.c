@@ -150,10 +150,11 @@ static const struct option_table transform_table = {
 };
 
 static const struct option_choice handler_types[] = {
-    {"echo", HANDLER_ECHO, false},       {"proxy", HANDLER_PROXY, false},       {"static", HANDLER_STATIC, false},
-    {"pattern", HANDLER_PATTERN, false}, {"jsonrpc", HANDLER_JSONRPC, false},   {"script", HANDLER_SCRIPT, false},
-    {"rooms", HANDLER_ROOMS, false},     {"scenario", HANDLER_SCENARIO, false}, {"replay", HANDLER_REPLAY, false},
-    {0},
+    {"echo", HANDLER_ECHO, false},       {"proxy", HANDLER_PROXY, false},
+    {"static", HANDLER_STATIC, false},   {"pattern", HANDLER_PATTERN, false},
+    {"jsonrpc", HANDLER_JSONRPC, false}, {"script", HANDLER_SCRIPT, false},
+    {"rooms", HANDLER_ROOMS, false},     {"scenario", HANDLER_SCENARIO, false},
+    {"replay", HANDLER_REPLAY, false},   {0},
 };
 static const struct option_choice on_miss_choices[] = {
     {"record", REPLAY_MISS_RECORD, false},
@@ -165,13 +166,16 @@ static const struct option route_rows[] = {
     {"path", OPTION_STRING, ROW(route_config, path), .wrong = check_route_path,
      .help = "The request path: exact, `*` for one segment, `**` at the end for all the rest. First match wins."},
     {"type", OPTION_ENUM, ROW(route_config, type), .choices = handler_types,
-     .help = "`echo` sends every message back; `proxy` relays to `upstream`. Each other type says which key must be "
-             "there: `static` needs `messages`, `pattern` and `rooms` need `rules` or `default`, `jsonrpc` needs "
-             "`methods` or `default`, `script` needs `script` or `script_file`, `scenario` needs `steps`. The keys of "
-             "mocks go together on one route, whatever the type, but not with `upstream`. `replay` plays the recording "
-             "`input`, and asks `upstream`, where one is given, about what is not in it. Without a type, the first that "
-             "is there of `input`, `upstream`, `rules`, `methods`, `script`, `script_file`, `messages`, `steps` and `default` "
-             "decides; with `scheduled`, `broadcast` or `state` alone the route only sends; with none, `{\"type\":\"ping\"}` is answered with `{\"type\":\"pong\"}` and all else is echoed."},
+     .help =
+         "`echo` sends every message back; `proxy` relays to `upstream`. Each other type says which key must be "
+         "there: `static` needs `messages`, `pattern` and `rooms` need `rules` or `default`, `jsonrpc` needs "
+         "`methods` or `default`, `script` needs `script` or `script_file`, `scenario` needs `steps`. The keys of "
+         "mocks go together on one route, whatever the type, but not with `upstream`. `replay` plays the recording "
+         "`input`, and asks `upstream`, where one is given, about what is not in it. Without a type, the first that "
+         "is there of `input`, `upstream`, `rules`, `methods`, `script`, `script_file`, `messages`, `steps` and "
+         "`default` "
+         "decides; with `scheduled`, `broadcast` or `state` alone the route only sends; with none, "
+         "`{\"type\":\"ping\"}` is answered with `{\"type\":\"pong\"}` and all else is echoed."},
     {"upstream", OPTION_TEXT, ROW(route_config, upstream), .wrong = check_upstream, .sensitive = true,
      .help = "Where a proxy relays to, and where a replay finds what its recording does not answer: a `ws://` or "
              "`wss://` URL."},
@@ -185,7 +189,7 @@ static const struct option route_rows[] = {
     {"max_message_size", OPTION_SIZE, ROW(route_config, max_message_size), RANGE(1, GIB),
      .help = "The largest whole message here; close code 1009 beyond it. Not set, a relay passes any size (16 MiB "
              "in a direction with a transform) and the "
-             "others take `websocket.max_message_size`."},
+             "others take `websocket.max_message_size`; a replay at least twice the recorded client's largest."},
     {"connect_timeout_ms", OPTION_UINT, ROW(route_config, connect_timeout_ms), "10000", RANGE(1, HOUR_MS),
      .help = "For TCP and TLS to the upstream, in milliseconds."},
     {"handshake_timeout_ms", OPTION_UINT, ROW(route_config, handshake_timeout_ms), "10000", RANGE(1, HOUR_MS),

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "protocol/frame.h"
@@ -188,14 +189,8 @@ static int send_held(struct actor *a) {
 }
 
 static int hold(struct actor *a, const struct player_action *action) {
-    if (a->held_count == a->held_cap) {
-        size_t cap = a->held_cap ? a->held_cap * 2 : 4;
-        struct held_frame *more = reallocarray(a->held_frames, cap, sizeof *more);
-        if (!more)
-            return MF_ENOMEM;
-        a->held_frames = more;
-        a->held_cap = cap;
-    }
+    if (!ARRAY_ROOM(a->held_frames, a->held_count, a->held_cap, 4))
+        return MF_ENOMEM;
     buf_append(&a->held, action->data, action->len);
     a->held_frames[a->held_count++] = (struct held_frame){action->frame->opcode, a->held.len};
     return a->held.failed ? MF_ENOMEM : MF_OK;

@@ -3,9 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "drive/inbound.h"
 #include "protocol/handshake.h"
 
+#define LOCATION_SHOWN 120u /* bytes of what a refusal says */
+#define ASKS_SHOWN 60u
 #define OUT_KEPT_MAX 16384u /* of the buffer in which frames are masked */
 
 enum client_state {
@@ -26,6 +30,7 @@ struct client {
     struct link *link;
     struct event *deadline; /* of the handshake, of a stall, of the closing handshake */
     unsigned timeout_ms;
+    uint64_t begun_us;
 
     /* until it is open */
     struct buf request, head;
@@ -88,6 +93,12 @@ static void look_at_stall(struct client *c) {
         set_deadline(c, (unsigned)(CLIENT_STALL_MS - stalled));
 }
 
+static void end_late(struct client *c) {
+    char why[80];
+    snprintf(why, sizeof why, "did not answer the handshake within %g s", c->timeout_ms / 1000.0);
+    end(c, CLIENT_TIMED_OUT, why);
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     struct client *c = arg;
@@ -96,7 +107,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg) {
     else if (c->state == CLIENT_OPEN)
         look_at_stall(c);
     else
-        end(c, CLIENT_TIMED_OUT, "did not answer the handshake in time");
+        end_late(c);
 }
 
 /* ---- sending ---- */
@@ -218,9 +229,9 @@ static void on_drained(struct link *link, void *owner) {
 }
 
 static void on_link_end(struct link *link, enum link_end how, void *owner) {
-    char why[256];
-    end(owner, CLIENT_LOST,
-        how == LINK_END_EOF ? "ended the connection without a close frame" : link_error_text(link, why, sizeof why));
+    char why[256], text[320];
+    snprintf(text, sizeof text, "broke off the connection: %s", link_error_text(link, why, sizeof why));
+    end(owner, CLIENT_LOST, how == LINK_END_EOF ? "ended the connection without a close frame" : text);
 }
 
 static const struct link_events frame_events = {.on_data = on_data, .on_drained = on_drained, .on_end = on_link_end};
@@ -239,13 +250,26 @@ static void open_frames(struct client *c, const struct http_head *answer, size_t
     buf_fini(&rest);
 }
 
+/* What was answered in place of a 101, and what to do about it. */
+static void describe_refusal(const struct http_head *answer, char *out, size_t size) {
+    const char *meaning = http_status_text(answer->status), *location = headers_get(&answer->headers, "Location"),
+               *asks = headers_get(&answer->headers, "WWW-Authenticate");
+    char more[224] = "";
+    if (answer->status >= 300 && answer->status < 400 && location)
+        snprintf(more, sizeof more, ", to %s: redirects are not followed, give that as the target",
+                 log_quote_n(location, strnlen(location, LOCATION_SHOWN)));
+    else if (answer->status == 401)
+        snprintf(more, sizeof more, "%s%s: --header \"Authorization: VALUE\" gives what a recording does not have",
+                 asks ? ", asking for " : "", asks ? log_quote_n(asks, strnlen(asks, ASKS_SHOWN)) : "");
+    snprintf(out, size, "refused the handshake with status %d%s%s%s", answer->status, *meaning ? " " : "", meaning,
+             more);
+}
+
 static void take_answer(struct client *c, const struct http_head *answer, size_t head_size) {
     const char *why = "";
-    char text[96];
+    char text[320];
     if (answer->status != 101) {
-        const char *meaning = http_status_text(answer->status);
-        snprintf(text, sizeof text, "refused the handshake with status %d%s%s", answer->status, *meaning ? " " : "",
-                 meaning);
+        describe_refusal(answer, text, sizeof text);
         end_with(c, LINK_CLOSE_NOW,
                  &(struct client_end){.kind = CLIENT_REFUSED, .status = answer->status, .why = text, .reason = ""});
     } else if (ws_response_check(answer, c->key, &c->offered, &why) < 0) {
@@ -297,10 +321,11 @@ static size_t on_head_room(struct link *link, void *owner) {
 }
 
 static void on_head_end(struct link *link, enum link_end how, void *owner) {
-    char why[256];
+    char why[256], text[320];
+    snprintf(text, sizeof text, "broke off the connection instead of answering the handshake: %s",
+             link_error_text(link, why, sizeof why));
     end(owner, CLIENT_BAD_ANSWER,
-        how == LINK_END_EOF ? "closed the connection instead of answering the handshake"
-                            : link_error_text(link, why, sizeof why));
+        how == LINK_END_EOF ? "closed the connection instead of answering the handshake" : text);
 }
 
 static void on_head_drained(struct link *link, void *owner) {
@@ -344,7 +369,8 @@ static void on_dialled(void *owner, enum dial_result result, struct link *link, 
         end(c, CLIENT_CONNECT_FAILED, "the connection broke before the handshake");
         return;
     }
-    set_deadline(c, c->timeout_ms);
+    uint64_t gone_ms = (clock_mono_us() - c->begun_us) / 1000;
+    set_deadline(c, gone_ms < c->timeout_ms ? c->timeout_ms - (unsigned)gone_ms : 1);
     link_resume(link);
 }
 
@@ -353,7 +379,11 @@ int client_open(struct loop *loop, struct resolver *resolver, const struct clien
     struct client *c = calloc(1, sizeof *c);
     if (!c)
         return MF_ENOMEM;
-    *c = (struct client){.loop = loop, .events = events, .owner = owner, .timeout_ms = options->target.timeout_ms};
+    *c = (struct client){.loop = loop,
+                         .events = events,
+                         .owner = owner,
+                         .timeout_ms = options->target.timeout_ms,
+                         .begun_us = clock_mono_us()};
     inbound_init(&c->in, CLIENT_MESSAGE_MAX, options->large_bytes);
     ws_request_write(&c->request, options->host, options->path, ws_key(c->key), options->fields);
     c->deadline = evtimer_new(loop->base, on_deadline, c);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/increasing.h"
 #include "protocol/frame.h"
 
@@ -93,14 +94,8 @@ static int compare_with(struct verifier *v, uint32_t message, bool binary, const
 }
 
 static int remember_order(struct verifier *v, uint32_t message) {
-    if (v->order_count == v->order_cap) {
-        size_t cap = v->order_cap ? v->order_cap * 2 : 64;
-        uint32_t *more = reallocarray(v->order, cap, sizeof *more);
-        if (!more)
-            return MF_ENOMEM;
-        v->order = more;
-        v->order_cap = cap;
-    }
+    if (!ARRAY_ROOM(v->order, v->order_count, v->order_cap, 64))
+        return MF_ENOMEM;
     v->order[v->order_count++] = message;
     return MF_OK;
 }
@@ -114,14 +109,8 @@ int verifier_matched(struct verifier *v, uint32_t message, bool binary, const vo
 }
 
 static int keep_stranger(struct verifier *v, const struct stranger *s, const void *data) {
-    if (v->stranger_count == v->stranger_cap) {
-        size_t cap = v->stranger_cap ? v->stranger_cap * 2 : 8;
-        struct stranger *more = reallocarray(v->strangers, cap, sizeof *more);
-        if (!more)
-            return MF_ENOMEM;
-        v->strangers = more;
-        v->stranger_cap = cap;
-    }
+    if (!ARRAY_ROOM(v->strangers, v->stranger_count, v->stranger_cap, 8))
+        return MF_ENOMEM;
     char *copy = malloc(s->len + 1);
     if (!copy)
         return MF_ENOMEM;

@@ -8,6 +8,7 @@
 #include "handler/handlers.h"
 #include "protocol/handshake.h"
 #include "relay/unmatched.h"
+#include "replay/handshake.h"
 
 /* What is gathered for one client before it is written. */
 #define GATHER_MAX (64u << 10)
@@ -51,7 +52,8 @@ static void send_frame(struct replay *r, const struct player_action *a) {
                          .first = true,
                          .last = true,
                          .payload = a->data,
-                         .len = a->len};
+                         .len = a->len,
+                         .lasting = !a->made};
     session_from_endpoint(s, &f);
     if (!ws_is_control(f.opcode)) {
         r->in_message = !f.fin;
@@ -64,6 +66,18 @@ static void send_frame(struct replay *r, const struct player_action *a) {
         spy_sent(r, a->frame, a->data, a->len);
         spy_between_messages(r);
     }
+}
+
+/* What is due goes out in one, where nobody wants to see each of the messages. */
+static bool send_run(struct replay *r, uint64_t now_us) {
+    struct session *s = replay_session(r);
+    struct player_run run;
+    if (r->choice || !session_passes_all(s) || !player_run(r->player, now_us, &run))
+        return false;
+    peer_send_frames(&s->client, run.frames, run.len, run.messages, run.payload);
+    if (peer_gathered(&s->client) >= GATHER_MAX)
+        peer_flush(&s->client);
+    return true;
 }
 
 static void close_as_recorded(struct replay *r, const struct replay_frame *frame) {
@@ -164,18 +178,44 @@ static void go_on(struct replay *r) {
             set_clock(r, 1, 1);
             break;
         }
-        if (!step(r, now_us))
+        if (send_run(r, now_us))
+            now_us = clock_mono_us();
+        else if (!step(r, now_us))
             break;
     }
     r->playing = false;
+}
+
+static bool hears_handshake(const struct replay *r) {
+    const struct replay_program *p = replay_program(r);
+    bool hears = false;
+    for (size_t i = 0; p->spies && i < p->source->count && !hears; i++)
+        hears = correlation_hears_handshake(p->correlation, i);
+    return hears || (!p->spies && correlation_hears_handshake(p->correlation, r->connection));
 }
 
 int replay_start_player(struct replay *r) {
     const struct replay_program *p = replay_program(r);
     struct player_options options = p->options;
     options.plan = p->plans[p->spies ? 0 : r->connection];
-    uint64_t now_us = replay_keeps_times(p) ? r->opened_us : clock_mono_us();
-    return player_new(p->correlation, p->spies ? PLAYER_ALL : r->connection, &options, now_us, &r->player);
+    uint64_t now_us = replay_keeps_times(p) ? r->begin_us : clock_mono_us();
+    struct buf handshake = BUF_INIT;
+    if (hears_handshake(r)) {
+        const struct connection *c = &replay_session(r)->connection;
+        handshake_request_text(&handshake, c->path, c->query, &c->headers);
+        options.handshake = buf_cstr(&handshake);
+    }
+    int rc = MF_ENOMEM;
+    if (!handshake.failed)
+        rc = player_new(p->correlation, p->spies ? PLAYER_ALL : r->connection, &options, now_us, &r->player);
+    buf_fini(&handshake);
+    return rc;
+}
+
+/* Of timed play that waited for a choice: nothing is said earlier than it was, and who was late shifts all of it. */
+static void begin_late(struct replay *r, bool spoke) {
+    uint64_t before_us = replay_first_word(replay_program(r), r->connection, spoke), now_us = clock_mono_us();
+    r->begin_us = MAX(r->opened_us, now_us - MIN(before_us, now_us));
 }
 
 /* No message has chosen one. */
@@ -186,6 +226,7 @@ static void choose_in_turn(struct replay *r) {
     uint32_t *candidates = replay_candidates(replay_program(r), replay_session(r), &count, &status, &ignored);
     if (count)
         r->connection = replay_next_in_turn(replay_program(r), candidates, count);
+    begin_late(r, false);
     if (!count || replay_start_player(r) < 0)
         no_memory(r);
     free(candidates);
@@ -239,6 +280,7 @@ static bool choose_by_message(struct replay *r, bool binary, const char *text, s
         return false;
     }
     set_clock(r, 0, 0);
+    begin_late(r, true);
     if (replay_start_player(r) == MF_OK)
         return true;
     no_memory(r);
@@ -347,7 +389,7 @@ static void on_open(struct endpoint *e) {
     struct replay *r = replay_of(e);
     struct session *s = e->session;
     const struct replay_program *p = replay_program(r);
-    uint64_t now_us = r->opened_us = clock_mono_us();
+    uint64_t now_us = r->opened_us = r->begin_us = clock_mono_us();
     worker_begin_burst(s->worker);
     if (r->chooses) {
         if (p->options.timeout_us || replay_keeps_times(p))

@@ -53,7 +53,8 @@ struct replay {
     char *last_miss;              /* why the last message was none that is awaited; NULL: each was */
     bool blocked;                 /* the client takes nothing for now */
     bool playing;                 /* in go_on() */
-    uint64_t opened_us;           /* the client got its 101; of timed play this is where time begins */
+    uint64_t opened_us;           /* the client got its 101 */
+    uint64_t begin_us;            /* of timed play: where time begins */
     bool chooses;                 /* the client's first message says which connection it is */
     struct replay_choice *choice; /* NULL: no other connection is in question */
     bool in_message;              /* of a fragmented message not all has been sent */
@@ -94,9 +95,12 @@ uint32_t replay_next_in_turn(const struct replay_program *p, const uint32_t *can
 /* Is the choice left to the client's first message? With `auto` when there are several, each begins with one, and
  * nothing in the handshake tells them apart. */
 bool replay_waits_for_first_message(const struct replay_program *p, const uint32_t *candidates, size_t count);
-/* How long it is waited for: microseconds. With timed play no longer than until any candidate says something by the
- * recorded times. */
+/* How long it is waited for: microseconds. With timed play until a while after any candidate would have said something
+ * by the recorded times. */
 uint64_t replay_first_message_due(const struct replay_program *p, const struct session *s);
+/* How long after the handshake the client spoke first in this recorded connection (`theirs`), or the server:
+ * microseconds. */
+uint64_t replay_first_word(const struct replay_program *p, size_t connection, bool theirs);
 /* Those whose first message is this one, or most like it (malloc'd; NULL: no memory). *count 0: none is. */
 uint32_t *replay_by_first_message(const struct replay_program *p, const struct session *s, bool binary,
                                   const void *data, size_t len, size_t *count);

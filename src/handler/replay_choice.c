@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "handler/replay.h"
 
 #define RIVALS_MAX 64u
@@ -68,15 +69,7 @@ void replay_choice_begin(struct replay *r, const uint32_t *rivals, size_t count)
 static bool has_room(struct replay_choice *c, size_t len) {
     if (c->kept_count == KEPT_MAX || len > KEPT_BYTES_MAX - c->kept_bytes)
         return false;
-    if (c->kept_count < c->kept_cap)
-        return true;
-    size_t cap = c->kept_cap ? c->kept_cap * 2 : 4;
-    struct kept *more = reallocarray(c->kept, cap, sizeof *more);
-    if (!more)
-        return false;
-    c->kept = more;
-    c->kept_cap = cap;
-    return true;
+    return ARRAY_ROOM(c->kept, c->kept_count, c->kept_cap, 4);
 }
 
 static void keep(struct replay *r, bool heard, bool binary, const void *data, size_t len) {

@@ -29,6 +29,13 @@ static bool has_subprotocol(const struct replay_connection *rc, const struct ses
     return rc->subprotocol && ws_subprotocol_offered(&s->connection.headers, rc->subprotocol);
 }
 
+/* A connection in which nobody said a word is nothing to play: a probe, or an archive's entry of a refused handshake.
+ */
+static bool says_something(const struct replay_connection *rc, const struct session *s) {
+    (void)s;
+    return rc->frame_count || rc->end == REPLAY_END_SERVER;
+}
+
 /* Keeps those that suit; all of them when none does, and returns false. */
 static bool narrow(const struct replay_program *p, const struct session *s, struct list_of *list, suits_fn suits) {
     size_t kept = 0;
@@ -103,8 +110,10 @@ uint32_t *replay_candidates(const struct replay_program *p, const struct session
         return NULL;
     for (size_t i = 0; i < list.count; i++)
         list.items[i] = (uint32_t)i;
-    if (choose(p, s, &list, status, why))
+    if (choose(p, s, &list, status, why)) {
+        narrow(p, s, &list, says_something);
         *count = list.count;
+    }
     return list.items;
 }
 
@@ -129,6 +138,9 @@ uint32_t replay_next_in_turn(const struct replay_program *p, const uint32_t *can
 
 /* So many recorded connections are compared with a client's first message that is none of theirs byte by byte. */
 #define COMPARED_MAX 512u
+/* With timed play a client that only listens is waited for so long: on a busy machine one that does speak may be late.
+ */
+#define SILENCE_US ((uint64_t)5 * 1000000)
 
 /* The client's first message, when nothing that is to be heard comes before it. */
 static const struct replay_message *opening_of(const struct replay_connection *rc) {
@@ -147,17 +159,15 @@ static uint64_t scaled(const struct replay_program *p, uint64_t recorded_us) {
     return us < (double)(UINT64_MAX / 4) ? (uint64_t)us : UINT64_MAX / 4;
 }
 
-/* When the first of them says something by the recorded times, which timed play keeps. */
-static uint64_t first_said(const struct replay_program *p, const uint32_t *candidates, size_t count) {
-    uint64_t first = UINT64_MAX;
-    for (size_t i = 0; i < count; i++) {
-        const struct replay_connection *rc = &p->source->connections[candidates[i]];
-        size_t at = 0;
-        while (at < rc->frame_count && (rc->frames[at].direction != EVENT_OUTGOING || rc->frames[at].opcode == WS_PONG))
-            at++;
-        first = MIN(first, at < rc->frame_count ? rc->frames[at].time_us : rc->end_us);
-    }
-    return scaled(p, first);
+uint64_t replay_first_word(const struct replay_program *p, size_t connection, bool theirs) {
+    const struct replay_connection *rc = &p->source->connections[connection];
+    const struct replay_message *m = theirs ? opening_of(rc) : NULL;
+    size_t at = 0;
+    while (at < rc->frame_count && (rc->frames[at].direction != EVENT_OUTGOING || rc->frames[at].opcode == WS_PONG))
+        at++;
+    if (m)
+        return scaled(p, m->time_us);
+    return scaled(p, at < rc->frame_count ? rc->frames[at].time_us : rc->end_us);
 }
 
 bool replay_waits_for_first_message(const struct replay_program *p, const uint32_t *candidates, size_t count) {
@@ -171,23 +181,24 @@ bool replay_waits_for_first_message(const struct replay_program *p, const uint32
         if (!opening_of(&all[candidates[i]]) || strcmp(a ? a : "", b ? b : "") != 0)
             return false; /* the server speaks, or one of them is agreed to, before there is a message */
     }
-    return p->options.mode != PLAYER_TIMED || first_said(p, candidates, count) > 0;
+    return true;
 }
 
 uint64_t replay_first_message_due(const struct replay_program *p, const struct session *s) {
     struct buf ignored = BUF_INIT;
     size_t count;
     int status;
-    uint64_t latest = 0;
+    uint64_t latest = 0, first = UINT64_MAX / 4;
     uint32_t *candidates = replay_candidates(p, s, &count, &status, &ignored);
     for (size_t i = 0; i < count; i++) {
         const struct replay_message *m = opening_of(&p->source->connections[candidates[i]]);
         latest = m ? MAX(latest, m->time_us) : latest;
+        first = MIN(first, replay_first_word(p, candidates[i], false));
     }
-    uint64_t due = replay_keeps_times(p) ? first_said(p, candidates, count) : scaled(p, latest) + p->options.timeout_us;
+    uint64_t patience = p->options.timeout_us ? MIN(p->options.timeout_us, SILENCE_US) : SILENCE_US;
     free(candidates);
     buf_fini(&ignored);
-    return due;
+    return replay_keeps_times(p) ? first + patience : scaled(p, latest) + p->options.timeout_us;
 }
 
 static size_t keep_same_bytes(const struct replay_program *p, uint32_t *candidates, size_t count, bool binary,
@@ -241,6 +252,7 @@ static bool is_sound(const struct header *h) {
 /* Of that connection alone, or of that day. */
 static bool is_passing(const struct headers *all, const struct header *h) {
     return ws_is_hop_header(all, h->name) || !strncasecmp(h->name, "Sec-WebSocket-", 14) ||
+           !strncasecmp(h->name, "Content-", 8) || /* a 101 has none: they would be of what never follows */
            !strcasecmp(h->name, "Date") || strstr(h->value, REDACTED);
 }
 

@@ -88,17 +88,27 @@ static bool was_ahead(struct twins *w, const struct twin *t) {
     return true;
 }
 
+/* Joins the fragments of a message in w->sent. False: it is not whole yet, or none of the recording's. */
+static bool is_whole_now(struct twins *w, const struct replay_frame *frame, const void *data, size_t len) {
+    if (ws_is_control(frame->opcode))
+        return false;
+    if (frame->opcode != WS_CONTINUATION) {
+        buf_reset(&w->sent);
+        w->sent_binary = frame->opcode == WS_BINARY;
+    }
+    buf_append(&w->sent, data, len);
+    return frame->fin && frame->message != REPLAY_NONE;
+}
+
 bool twins_sent(struct twins *w, const struct replay *r, const struct replay_frame *frame, const void *data,
                 size_t len) {
     struct twin t = {.message = REPLAY_NONE};
-    bool whole = frame->fin && (frame->opcode == WS_TEXT || frame->opcode == WS_BINARY);
-    if (!whole || frame->message == REPLAY_NONE) /* what came in fragments is not recognised */
-        return true;
-    buf_reset(&w->sent);
-    buf_append(&w->sent, data, len);
+    if (!is_whole_now(w, frame, data, len))
+        return !w->sent.failed;
     data = buf_cstr(&w->sent); /* a NUL follows */
+    len = w->sent.len;
     if (w->sent.failed || (!w->ring && !(w->ring = calloc(TWINS_MAX, sizeof *w->ring))) ||
-        !read_structure(w, r, data, len, frame->opcode == WS_BINARY))
+        !read_structure(w, r, data, len, w->sent_binary))
         return false;
     if (!find_message(w, r, frame, data, len, &t))
         return true;

@@ -17,7 +17,8 @@ struct twins {
     /* working memory */
     struct structure live, pending;
     struct structure_scratch scratch;
-    struct buf text, sent;
+    struct buf text, sent; /* sent: of the message whose fragments go out */
+    bool sent_binary;
 };
 void twins_fini(struct twins *w);
 

@@ -2,18 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "handler/stub_program.h"
 
 static struct step *new_step(struct plan_build *b, struct answer *a) {
-    if (a->count == a->cap) {
-        size_t cap = a->cap ? a->cap * 2 : 1;
-        struct step *grown = realloc(a->steps, cap * sizeof *grown);
-        if (!grown) {
-            err_set(b->err, MF_ENOMEM, "out of memory");
-            return NULL;
-        }
-        a->steps = grown;
-        a->cap = cap;
+    if (!ARRAY_ROOM(a->steps, a->count, a->cap, 1)) {
+        err_set(b->err, MF_ENOMEM, "out of memory");
+        return NULL;
     }
     a->steps[a->count] = (struct step){.handler = PLAN_NO_SCRIPT};
     return &a->steps[a->count++];

@@ -78,8 +78,9 @@ struct conversion {
     /* Reading */
     struct reader *reader;
     unsigned pass, passes;
-    uint64_t events; /* of this pass */
-    uint64_t limit;  /* events of the first pass: a file that grows meanwhile has more of them later */
+    struct session_event event; /* the last one that was read */
+    uint64_t events;            /* of this pass */
+    uint64_t limit;             /* events of the first pass: a file that grows meanwhile has more of them later */
 
     /* Documents */
     int64_t recorded_at_us;
@@ -106,8 +107,12 @@ static int start_pass(struct conversion *c, struct err *err) {
     c->begun = c->comma = false;
     c->pass++;
     int rc = reader_open(c->from, &c->reader, err);
-    if (rc == MF_OK)
+    if (rc == MF_OK) {
         reader_recover(c->reader, c->options->recover);
+        reader_run_ahead(c->reader);
+        if (c->pass > 1)
+            reader_quiet(c->reader);
+    }
     return rc;
 }
 
@@ -120,10 +125,10 @@ static void report(struct conversion *c) {
 }
 
 /* As reader_next(), up to the limit. */
-static int next_event(struct conversion *c, struct session_event *e, struct err *err) {
+static int next_event(struct conversion *c, struct err *err) {
     if (c->events == c->limit)
         return 0;
-    int rc = reader_next(c->reader, e, err);
+    int rc = reader_next(c->reader, &c->event, err);
     if (rc > 0) {
         c->events++;
         report(c);
@@ -145,7 +150,11 @@ static int64_t file_time_us(const char *path) {
 /* --- lines --- */
 
 static int write_line(struct conversion *c, const struct session_event *e, struct err *err) {
-    if (event_write_line(&c->out.pending, e) < 0)
+    struct event_bytes line;
+    if (e == &c->event && reader_line(c->reader, &line)) {
+        buf_append(&c->out.pending, line.data, line.len);
+        buf_putc(&c->out.pending, '\n');
+    } else if (event_write_line(&c->out.pending, e) < 0)
         return err_set(err, MF_ENOMEM, "out of memory");
     return output_line_done(&c->out, err);
 }
@@ -154,12 +163,12 @@ static int write_line(struct conversion *c, const struct session_event *e, struc
 static int each_event(struct conversion *c,
                       int (*take)(struct conversion *c, const struct session_event *e, struct err *err),
                       struct err *err) {
-    struct session_event e;
+    const struct session_event *e = &c->event;
     c->passes = 1;
     c->limit = UINT64_MAX;
     int rc = start_pass(c, err);
-    while (rc >= 0 && (rc = next_event(c, &e, err)) > 0) {
-        if (!c->begun && e.type != EVENT_RECORDING) {
+    while (rc >= 0 && (rc = next_event(c, err)) > 0) {
+        if (!c->begun && e->type != EVENT_RECORDING) {
             struct session_event first = {.type = EVENT_RECORDING,
                                           .version = SESSION_FILE_VERSION,
                                           .recorded_at_us = file_time_us(c->from),
@@ -169,8 +178,8 @@ static int each_event(struct conversion *c,
                 break;
         }
         c->begun = true;
-        summary_add(&c->summary, &e);
-        rc = take(c, &e, err);
+        summary_add(&c->summary, e);
+        rc = take(c, e, err);
     }
     if (rc == 0)
         first_pass_done(c);
@@ -271,20 +280,20 @@ static bool is_metadata(struct conversion *c, const struct session_event *e) {
 
 /* First pass: the counts that stand in front, and the places while they are few. */
 static int survey(struct conversion *c, struct err *err) {
-    struct session_event e;
+    const struct session_event *e = &c->event;
     c->limit = UINT64_MAX;
     c->recorded_at_us = file_time_us(c->from);
     int rc = start_pass(c, err);
-    while (rc >= 0 && (rc = next_event(c, &e, err)) > 0) {
-        summary_add(&c->summary, &e);
-        if (is_metadata(c, &e)) {
-            c->recorded_at_us = e.recorded_at_us;
-            if (e.generator && !(c->generator = strdup(e.generator)))
+    while (rc >= 0 && (rc = next_event(c, err)) > 0) {
+        summary_add(&c->summary, e);
+        if (is_metadata(c, e)) {
+            c->recorded_at_us = e->recorded_at_us;
+            if (e->generator && !(c->generator = strdup(e->generator)))
                 return err_set(err, MF_ENOMEM, "out of memory");
-        } else if (!is_place(&e)) {
+        } else if (!is_place(e)) {
             c->items++;
         } else if (!c->places_overflowed) {
-            write_item(c, &c->places, &e);
+            write_item(c, &c->places, e);
             c->places_overflowed = c->places.len > PLACES_MAX;
         }
     }
@@ -298,14 +307,14 @@ static int survey(struct conversion *c, struct err *err) {
 }
 
 static int write_items(struct conversion *c, bool places, struct err *err) {
-    struct session_event e;
+    const struct session_event *e = &c->event;
     int rc = start_pass(c, err);
-    while (rc >= 0 && (rc = next_event(c, &e, err)) > 0) {
-        if (is_metadata(c, &e))
+    while (rc >= 0 && (rc = next_event(c, err)) > 0) {
+        if (is_metadata(c, e))
             continue;
-        if (is_place(&e) == places)
-            write_item(c, &c->out.pending, &e);
-        c->items += !is_place(&e);
+        if (is_place(e) == places)
+            write_item(c, &c->out.pending, e);
+        c->items += !is_place(e);
         rc = output_line_done(&c->out, err);
     }
     return rc;

@@ -23,7 +23,9 @@ struct document {
     struct items messages, connections;
     bool has_connections;
     uint64_t given; /* messages */
-    bool truncated;
+    bool truncated, recover;
+    uint64_t last_us;
+    struct err damage; /* of the metadata, which is not needed; code 0: none */
 };
 
 /* --- the way to an array --- */
@@ -122,7 +124,7 @@ static int items_pass(struct items *it, bool *more, struct err *err) {
 }
 
 /* Reads the next item into it->next; at the array's end the state says so. 0 or negative. */
-static int items_read(struct items *it, struct err *err) {
+static int items_read_strictly(struct items *it, struct err *err) {
     bool more;
     size_t len;
     const uint8_t *text;
@@ -139,15 +141,30 @@ static int items_read(struct items *it, struct err *err) {
         it->state = ITEMS_CUT;
     if (rc <= 0)
         return rc;
+    it->taken = len;
     rc = parse_event(&it->parse, text, len, &it->next, err);
     if (rc < 0) {
         cursor_place(&it->cursor, err);
         return rc;
     }
-    it->taken = len;
     it->ready = true;
     if (!it->next.connection && it->next.type != EVENT_RECORDING)
         it->next.connection = DOCUMENT_CONNECTION;
+    return MF_OK;
+}
+
+/* With recovery a gap stands for an item that is no event; where the array itself is broken, it ends. */
+static int items_read(struct items *it, const struct document *d, struct err *err) {
+    int rc = items_read_strictly(it, err);
+    if (rc >= 0 || rc == MF_ENOMEM || !d->recover)
+        return rc;
+    if (!it->taken) {
+        it->state = ITEMS_CUT;
+        return MF_OK;
+    }
+    it->next = (struct session_event){
+        .type = EVENT_GAP, .connection = "*", .fin = true, .timestamp_us = d->last_us, .gap_bytes = it->taken};
+    it->ready = true;
     return MF_OK;
 }
 
@@ -222,18 +239,21 @@ int document_rewind(struct document *d, struct err *err) {
     d->messages = d->connections = (struct items){0};
     d->given = 0;
     d->recording_given = d->truncated = d->has_recording = false;
+    d->last_us = 0;
+    d->damage = (struct err){0};
     d->recording = (struct session_event){.type = EVENT_RECORDING, .fin = true, .version = SESSION_FILE_VERSION};
-    int rc = look_at_metadata(d, err);
+    int rc = look_at_metadata(d, &d->damage);
     if (rc == MF_OK)
-        rc = open_connections(d, err);
+        rc = open_connections(d, &d->damage);
     if (rc == MF_OK)
-        rc = open_messages(d, err);
-    return rc;
+        d->damage = (struct err){0};
+    return rc == MF_ENOMEM ? err_set(err, MF_ENOMEM, "out of memory") : open_messages(d, err);
 }
 
-static int give(struct items *it, struct session_event *e) {
+static int give(struct document *d, struct items *it, struct session_event *e) {
     it->ready = false;
     *e = it->next;
+    d->last_us = e->timestamp_us;
     return 1;
 }
 
@@ -245,10 +265,17 @@ static int read_tail(struct document *d, struct err *err) {
     int rc = cursor_find(c, "messages", &first, &found, err);
     if (rc > 0 && found)
         return cursor_fail(c, err, "expected \"messages\" once");
-    if (rc > 0 && cursor_peek(c, &byte, err) > 0)
-        return cursor_fail(c, err, "expected nothing after the document");
     d->truncated = rc == 0;
+    if (rc > 0 && (rc = cursor_peek(c, &byte, err)) > 0)
+        return cursor_fail(c, err, "expected nothing after the document");
     return rc < 0 ? rc : MF_OK;
+}
+
+/* At the end of the messages. */
+static int end(struct document *d, struct err *err) {
+    int rc = d->messages.state == ITEMS_CUT ? MF_OK : read_tail(d, err);
+    d->truncated |= d->messages.state == ITEMS_CUT || rc < 0 || d->damage.code;
+    return d->recover && rc != MF_ENOMEM ? MF_OK : rc;
 }
 
 int document_next(struct document *d, struct session_event *e, struct err *err) {
@@ -258,23 +285,31 @@ int document_next(struct document *d, struct session_event *e, struct err *err) 
         return 1;
     }
     struct items *m = &d->messages, *o = &d->connections;
-    int rc = items_read(m, err);
+    if (d->damage.code && !d->recover) {
+        *err = d->damage;
+        return (int)err->code;
+    }
+    int rc = items_read(m, d, err);
     if (rc == MF_OK && m->state != ITEMS_CUT)
-        rc = items_read(o, err);
+        rc = items_read(o, d, err);
     if (rc < 0)
         return rc;
     /* At the messages' end everything else has its turn, whatever place it names; but not where they were cut. */
     if (o->ready && m->state != ITEMS_CUT && (!m->ready || o->parse.before_message <= d->given))
-        return give(o, e);
+        return give(d, o, e);
     if (m->ready) {
         d->given++;
-        return give(m, e);
+        return give(d, m, e);
     }
-    if (m->state == ITEMS_CUT) {
-        d->truncated = true;
-        return 0;
-    }
-    return read_tail(d, err);
+    return end(d, err);
+}
+
+void document_recover(struct document *d, bool on) {
+    d->recover = on;
+}
+
+int document_line(const struct document *d) {
+    return d->messages.cursor.line;
 }
 
 bool document_truncated(const struct document *d) {

@@ -20,6 +20,10 @@ void document_close(struct document *d);
 MF_MUSTCHECK int document_next(struct document *d, struct session_event *e, struct err *err);
 /* After 0: the document was cut. */
 bool document_truncated(const struct document *d);
+/* As reader_recover(). */
+void document_recover(struct document *d, bool on);
+/* The line of the last message, from 1. */
+int document_line(const struct document *d);
 /* Bytes of the file that were used up. */
 uint64_t document_position(const struct document *d);
 /* Goes back to the first event. */

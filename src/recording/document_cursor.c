@@ -86,6 +86,8 @@ static int fill(struct cursor *c, struct err *err) {
 }
 
 static void advance(struct cursor *c, size_t to) {
+    if (to == c->at)
+        return; /* before the first fill there is no text at all */
     const uint8_t *from = c->text.data + c->at, *end = c->text.data + to, *nl;
     while (from < end && (nl = memchr(from, '\n', (size_t)(end - from)))) {
         from = nl + 1;
@@ -96,11 +98,16 @@ static void advance(struct cursor *c, size_t to) {
 }
 
 int cursor_peek(struct cursor *c, uint8_t *out, struct err *err) {
-    for (;;) {
+    for (size_t passed = 0;;) {
         size_t i = c->at;
         while (i < c->text.len && parse_is_space(c->text.data[i]))
             i++;
+        passed += i - c->at;
         advance(c, i);
+        if (passed > READER_LINE_MAX) { /* a few KiB of zstd are as much as anybody likes */
+            (void)cursor_fail(c, err, "expected at most %u MiB of white space", READER_LINE_MAX >> 20);
+            return err ? (int)(err->code = MF_ELIMIT) : MF_ELIMIT;
+        }
         if (i < c->text.len) {
             *out = c->text.data[i];
             return 1;

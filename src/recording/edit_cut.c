@@ -234,8 +234,10 @@ int session_cut(const char *from, const char *to, const struct cut_rules *rules,
     c.offset_us = rules->rebase ? rules->from_us - rules->from_us % 1000 : 0;
     c.in_part = rules->from_us == 0;
     int rc = reader_open(from, &c.reader, err);
-    if (rc == MF_OK)
+    if (rc == MF_OK) {
         reader_recover(c.reader, options->recover);
+        reader_run_ahead(c.reader);
+    }
     if (rc == MF_OK)
         rc = session_writer_open(to, options->overwrite, &c.to, err);
     if (rc == MF_OK)

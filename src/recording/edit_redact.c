@@ -201,8 +201,10 @@ int session_redact(const char *from, const char *to, const struct redactor *rule
         (struct inspector){.held_bytes = &x.held_bytes, .scratch = &x.scratch, .write = write_inspected, .arg = &x};
     struct reader *r = NULL;
     int rc = reader_open(from, &r, err);
-    if (rc == MF_OK)
+    if (rc == MF_OK) {
         reader_recover(r, options->recover);
+        reader_run_ahead(r);
+    }
     if (rc == MF_OK)
         rc = session_writer_open(to, options->overwrite, &x.to, err);
     if (rc == MF_OK)

@@ -58,6 +58,7 @@ static void slot_release(struct har *h, struct har_slot *s) {
     s->ready = false;
     s->name[0] = '\0';
     buf_reset(&s->owned);
+    har_attached_close(s);
 }
 
 /* The slot of this entry, or the one that was not used for the longest time. */
@@ -84,12 +85,14 @@ static int slot_of(struct har *h, uint32_t entry, struct har_slot **out, struct 
 }
 
 static size_t slot_size(const struct har_slot *s) {
-    return s->cursor.text.cap + s->parse.space.cap + s->parse.decoded.cap;
+    return s->cursor.text.cap + (s->attached_open ? s->attached.text.cap : 0) + s->parse.space.cap +
+           s->parse.decoded.cap;
 }
 
 /* What is too large to be kept until its turn comes is read again then. */
 static void slot_shrink(struct har_slot *s) {
     cursor_close(&s->cursor);
+    har_attached_close(s);
     parse_fini(&s->parse);
     s->open = s->ready = false;
 }
@@ -253,6 +256,8 @@ static void slot_close(struct har_slot *s) {
     parse_fini(&s->response);
     buf_fini(&s->url);
     buf_fini(&s->owned);
+    buf_fini(&s->file);
+    har_attached_close(s);
 }
 
 void har_close(struct har *h) {
@@ -284,4 +289,8 @@ bool har_truncated(const struct har *h) {
 
 uint64_t har_position(const struct har *h) {
     return h->heap_count || h->current != NONE ? MIN(h->given_bytes, h->size) : h->size;
+}
+
+struct step_back *har_step_back(struct har *h) {
+    return &h->step_back;
 }

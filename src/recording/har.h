@@ -20,6 +20,8 @@ MF_MUSTCHECK int har_next(struct har *h, struct session_event *e, struct err *er
 void har_recover(struct har *h, bool on);
 /* After 0: the file was cut. */
 bool har_truncated(const struct har *h);
+/* The times that ran backwards; borrowed. */
+struct step_back *har_step_back(struct har *h);
 /* Bytes of connections that were given out, of how many there are; about. */
 uint64_t har_position(const struct har *h);
 /* Goes back to the first event. */

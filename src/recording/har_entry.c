@@ -167,7 +167,8 @@ static bool message_event(struct parse *p, struct message *m, struct session_eve
 
 struct handshake {
     struct headers *headers;
-    const char *url, *name, *value;
+    const char *url, *name, *value, *file;
+    bool is_own; /* the field that our own export adds, for other programs */
 };
 
 static bool take_field_member(struct parse *p, const struct event_bytes *name, void *arg) {
@@ -176,6 +177,8 @@ static bool take_field_member(struct parse *p, const struct event_bytes *name, v
         return parse_json_text(p, "name", &h->name);
     if (parse_named(name, "value"))
         return parse_json_text(p, "value", &h->value);
+    if (parse_named(name, "_mockforge"))
+        h->is_own = true;
     return json_skip(p);
 }
 
@@ -183,11 +186,12 @@ static bool take_field(struct parse *p, const struct event_bytes *none, void *ar
     (void)none;
     struct handshake *h = arg;
     h->name = h->value = NULL;
+    h->is_own = false;
     const uint8_t *at = p->at;
     if (!json_members(p, take_field_member, h))
         return false;
     /* HTTP/2's ":authority" and its like are no fields. */
-    if (!h->name || !*h->name || *h->name == ':')
+    if (!h->name || !*h->name || *h->name == ':' || h->is_own)
         return true;
     if (h->headers->count == HEADERS_MAX)
         return parse_fail(p, at, "expected at most %d headers", HEADERS_MAX);
@@ -195,6 +199,13 @@ static bool take_field(struct parse *p, const struct event_bytes *none, void *ar
         return true;
     err_set(p->err, MF_ENOMEM, "out of memory");
     return false;
+}
+
+static bool take_content_member(struct parse *p, const struct event_bytes *name, void *arg) {
+    struct handshake *h = arg;
+    if (parse_json_null(p))
+        return true;
+    return parse_named(name, "_file") ? parse_json_text(p, "_file", &h->file) : json_skip(p);
 }
 
 static bool take_handshake_member(struct parse *p, const struct event_bytes *name, void *arg) {
@@ -205,27 +216,26 @@ static bool take_handshake_member(struct parse *p, const struct event_bytes *nam
         return parse_json_text(p, "url", &h->url);
     if (parse_named(name, "headers"))
         return json_elements(p, take_field, h);
+    if (parse_named(name, "content") && *p->at == '{')
+        return json_members(p, take_content_member, h);
     return json_skip(p);
 }
 
-/* A "request" or "response": the value at the cursor. */
-static int take_handshake(struct cursor *c, struct parse *p, struct headers *headers, const char **url,
-                          struct err *err) {
+/* A "request" or "response": the value at the cursor. `h` has the headers to be filled. */
+static int take_handshake(struct cursor *c, struct parse *p, struct handshake *h, struct err *err) {
     const uint8_t *text;
     size_t len;
-    headers_fini(headers);
+    headers_fini(h->headers);
     int rc = cursor_take(c, &text, &len, err);
     if (rc <= 0)
         return rc;
-    struct handshake h = {.headers = headers};
     rc = parse_begin(p, text, len, err);
     if (rc < 0)
         return rc;
-    if (!json_members(p, take_handshake_member, &h)) {
+    if (!json_members(p, take_handshake_member, h)) {
         cursor_place(c, err);
         return (int)err->code;
     }
-    *url = h.url;
     cursor_taken(c, len);
     return 1;
 }
@@ -290,11 +300,22 @@ static const char *connection_name(struct har_slot *s) {
     return s->owned.len ? buf_cstr(&s->owned) : s->name;
 }
 
+/* Where the messages are, if they are not in the archive. */
+static void note_file(struct har_entry *e, struct har_slot *s, const char *file) {
+    e->attached = file && !e->any;
+    if (!e->attached)
+        return;
+    buf_reset(&s->file);
+    buf_puts(&s->file, file);
+    if (e->stage == HAR_OPEN)
+        e->place = (struct cursor_place){.line = 1};
+}
+
 static int load_open(struct har_entry *e, struct har_slot *s, struct err *err) {
     struct session_event own = {.type = EVENT_OPEN, .fin = true};
     bool first = true, more, is_own = false;
-    const char *url = NULL, *none;
     struct headers *request = &s->request.request_headers, *response = &s->response.request_headers;
+    struct handshake asked = {.headers = request}, answered = {.headers = response};
     headers_fini(request);
     headers_fini(response);
     int rc = cursor_seek(&s->cursor, e->entry, err);
@@ -307,9 +328,9 @@ static int load_open(struct har_entry *e, struct har_slot *s, struct err *err) {
             (rc = cursor_peek(&s->cursor, &value, err)) <= 0)
             break;
         if (!strcmp(name, "request") && value == '{')
-            rc = take_handshake(&s->cursor, &s->request, request, &url, err);
+            rc = take_handshake(&s->cursor, &s->request, &asked, err);
         else if (!strcmp(name, "response") && value == '{')
-            rc = take_handshake(&s->cursor, &s->response, response, &none, err);
+            rc = take_handshake(&s->cursor, &s->response, &answered, err);
         else if (!strcmp(name, "_mockforge") && value == '{' && (is_own = true))
             rc = take_own(s, EVENT_OPEN, &own, err);
         else if (cursor_here(&s->cursor).offset + 1 == e->messages.offset && e->behind.offset)
@@ -328,13 +349,14 @@ static int load_open(struct har_entry *e, struct har_slot *s, struct err *err) {
     s->event.timestamp_us = is_own ? own.timestamp_us : e->time_us;
     s->event.request_headers = request;
     s->event.response_headers = response;
-    if (url)
-        split_url(s, url, &s->event);
+    if (asked.url)
+        split_url(s, asked.url, &s->event);
     if (is_own)
         s->event.upstream = own.upstream;
     else
         s->event.subprotocol = headers_get(response, "Sec-WebSocket-Protocol");
-    return s->url.failed ? err_set(err, MF_ENOMEM, "out of memory") : 1;
+    note_file(e, s, answered.file);
+    return s->url.failed || s->file.failed ? err_set(err, MF_ENOMEM, "out of memory") : 1;
 }
 
 /* --- what follows --- */
@@ -343,7 +365,7 @@ static int load_open(struct har_entry *e, struct har_slot *s, struct err *err) {
 static int recall_name(struct har *h, struct har_entry *e, struct har_slot *s, struct err *err) {
     if (s->name[0])
         return 1;
-    if (h->is_ours)
+    if (h->is_ours || e->attached)
         return load_open(e, s, err);
     return name_connection(e, s, NULL, err) < 0 ? MF_ENOMEM : 1;
 }
@@ -353,11 +375,11 @@ static void give_gap(struct har_slot *s, size_t bytes) {
 }
 
 /* The message at the cursor. 2: one that is none, to be passed over. */
-static int load_message(struct har *h, struct har_slot *s, int64_t *wall_us, struct err *err) {
+static int load_message(struct har *h, struct har_slot *s, struct cursor *c, int64_t *wall_us, struct err *err) {
     struct message m;
     const uint8_t *text;
     size_t len;
-    int rc = cursor_take(&s->cursor, &text, &len, err);
+    int rc = cursor_take(c, &text, &len, err);
     if (rc <= 0)
         return rc;
     s->event = (struct session_event){.fin = true};
@@ -368,38 +390,56 @@ static int load_message(struct har *h, struct har_slot *s, int64_t *wall_us, str
     if (good && !remark)
         good = message_event(&s->parse, &m, &s->event);
     if (!good && (err->code == MF_ENOMEM || !h->recover)) {
-        cursor_place(&s->cursor, err);
+        cursor_place(c, err);
         return (int)err->code;
     }
     if (!good)
         give_gap(s, len);
     *wall_us = good ? m.time_us : HAR_NO_TIME;
-    cursor_taken(&s->cursor, len);
+    cursor_taken(c, len);
     return remark ? 2 : 1;
 }
 
+/* To the next message in the archive's array, or in the entry's own file: 1, with *more false when that was all. */
+static int go_to_message(const struct har *h, const struct har_entry *e, struct har_slot *s, bool *first, bool *more,
+                         struct err *err) {
+    uint8_t byte;
+    if (!e->attached)
+        return cursor_next(&s->cursor, ']', first, more, err);
+    int rc = s->attached_open ? 1 : har_attached_open(h, e, s, err);
+    if (rc > 0)
+        rc = cursor_peek(&s->attached, &byte, err);
+    *more = rc > 0;
+    return rc < 0 ? rc : 1;
+}
+
 static int load_next_message(struct har *h, struct har_entry *e, struct har_slot *s, struct err *err) {
+    struct cursor *c = e->attached ? &s->attached : &s->cursor;
     bool first = e->first, more;
     int64_t wall_us = HAR_NO_TIME;
-    int rc = cursor_here(&s->cursor).offset == e->place.offset ? MF_OK : cursor_seek(&s->cursor, e->place, err);
+    int rc = MF_OK;
+    if (!e->attached && cursor_here(c).offset != e->place.offset)
+        rc = cursor_seek(c, e->place, err);
     do {
         if (rc >= 0)
-            rc = cursor_next(&s->cursor, ']', &first, &more, err);
+            rc = go_to_message(h, e, s, &first, &more, err);
         if (rc <= 0 || !more) {
             h->truncated |= rc == 0;
             return MIN(rc, 0);
         }
-        rc = load_message(h, s, &wall_us, err);
+        rc = load_message(h, s, c, &wall_us, err);
     } while (rc == 2);
     if (rc <= 0) {
         h->truncated |= rc == 0;
         return rc;
     }
-    s->after = cursor_here(&s->cursor);
+    s->after = cursor_here(c);
     s->event.connection = connection_name(s);
     /* A clock that was set back does not change the order. */
     int64_t us = wall_us == HAR_NO_TIME ? 0 : wall_us - h->recorded_at_us;
     s->event.timestamp_us = us > 0 ? MAX((uint64_t)us, e->last_us) : e->last_us;
+    if (wall_us != HAR_NO_TIME && us < (int64_t)e->last_us)
+        step_back_count(&h->step_back, e->last_us, (uint64_t)MAX(us, 0), s->cursor.line);
     return 1;
 }
 
@@ -422,7 +462,7 @@ int har_load(struct har *h, struct har_entry *e, struct har_slot *s, struct err 
         return load_open(e, s, err);
     rc = recall_name(h, e, s, err);
     if (rc > 0 && e->stage == HAR_MESSAGES)
-        rc = e->has_messages ? load_next_message(h, e, s, err) : 0;
+        rc = e->has_messages || e->attached ? load_next_message(h, e, s, err) : 0;
     else if (rc > 0)
         rc = load_end(e, s, err);
     return rc;

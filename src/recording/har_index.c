@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/array.h"
 #include "recording/har_private.h"
 #include "recording/parse_json.h"
 
@@ -16,14 +17,8 @@ static int add_entry(struct har *h, const struct har_entry *e, struct err *err) 
     if (h->count == HAR_ENTRIES_MAX)
         return err_set_at(err, MF_ELIMIT, h->path, e->entry.line, 0, "expected at most %u WebSocket connections",
                           HAR_ENTRIES_MAX);
-    if (h->count == h->cap) {
-        uint32_t cap = h->cap ? h->cap * 2 : 16;
-        struct har_entry *p = realloc(h->entries, cap * sizeof *p);
-        if (!p)
-            return err_set(err, MF_ENOMEM, "out of memory");
-        h->entries = p;
-        h->cap = cap;
-    }
+    if (!ARRAY_ROOM(h->entries, h->count, h->cap, 16))
+        return err_set(err, MF_ENOMEM, "out of memory");
     h->entries[h->count++] = *e;
     return 1;
 }
@@ -101,7 +96,7 @@ static int note_messages(struct walk *w, struct har_entry *e, struct err *err) {
     e->has_messages = true;
     while ((rc = cursor_next(&w->c, ']', &first, &more, err)) > 0 && more) {
         rc = noted ? cursor_skip(&w->c, err) : note_first_message(w, e, err);
-        noted = true;
+        e->any = noted = true;
         if (rc <= 0)
             break;
     }

@@ -1,9 +1,10 @@
-/* What har.c, har_index.c and har_entry.c share. */
+/* What har.c, har_index.c, har_entry.c and har_attached.c share. */
 #ifndef MF_RECORDING_HAR_PRIVATE_H
 #define MF_RECORDING_HAR_PRIVATE_H
 
 #include "recording/har.h"
 #include "recording/parse.h"
+#include "recording/step_back.h"
 
 #define HAR_SLOTS 512              /* entries with a cursor of their own at a time */
 #define HAR_ENTRIES_MAX (1u << 20) /* connections of one file */
@@ -25,6 +26,8 @@ struct har_entry {
     uint8_t stage;                            /* enum har_stage, of the next event */
     bool first;                               /* no element of the messages was passed yet */
     bool has_messages, has_end;
+    bool any;      /* its array of messages is not empty */
+    bool attached; /* its messages are in a file of their own; load_open() finds that out */
 };
 
 /* One entry's next event, with what it borrows from. */
@@ -34,11 +37,13 @@ struct har_slot {
     struct buf url;   /* of the connection's URL, parts that events point to */
     char name[32];    /* "conn-1", where the file has no better */
     struct buf owned; /* the connection's own name */
+    struct buf file;  /* of har_entry.attached: its name, as the archive has it */
+    struct cursor attached;
     struct session_event event;
     struct cursor_place after; /* behind the message that is `event` */
     uint32_t entry;            /* index */
     uint64_t used;             /* when: the least recently used is taken away */
-    bool open, ready;
+    bool open, ready, attached_open;
 };
 
 struct har {
@@ -51,6 +56,8 @@ struct har {
     bool recover, truncated, recording_given;
     int damaged; /* the walk ended with an error; what came before it is given out first */
     struct err damage;
+
+    struct step_back step_back;
 
     struct cursor file; /* of the descriptor that the slots share */
     uint32_t *heap;     /* indices, the earliest next event on top */
@@ -72,5 +79,10 @@ MF_MUSTCHECK int har_index(struct har *h, struct err *err);
 MF_MUSTCHECK int har_load(struct har *h, struct har_entry *e, struct har_slot *s, struct err *err);
 /* The wall clock time of a message (text[0..len), an object): HAR_NO_TIME when it does not say. */
 MF_MUSTCHECK int har_message_time(struct parse *p, const uint8_t *text, size_t len, int64_t *out, struct err *err);
+
+/* ---- har_attached.c ---- */
+/* Opens the slot's file of messages at the place where its entry goes on: 1, or negative. */
+MF_MUSTCHECK int har_attached_open(const struct har *h, const struct har_entry *e, struct har_slot *s, struct err *err);
+void har_attached_close(struct har_slot *s);
 
 #endif

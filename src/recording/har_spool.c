@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/array.h"
+
 #define STEP (128u << 10) /* bytes read back at a time */
 
 static int no_memory(struct err *err) {
@@ -48,14 +50,8 @@ static int put(struct spool *s, const uint8_t *data, size_t len, struct err *err
 }
 
 static int add_piece(struct spooled *t, struct spool_piece piece) {
-    if (t->count == t->cap) {
-        size_t cap = t->cap ? t->cap * 2 : 2;
-        struct spool_piece *p = realloc(t->pieces, cap * sizeof *p);
-        if (!p)
-            return MF_ENOMEM;
-        t->pieces = p;
-        t->cap = cap;
-    }
+    if (!ARRAY_ROOM(t->pieces, t->count, t->cap, 2))
+        return MF_ENOMEM;
     t->pieces[t->count++] = piece;
     return MF_OK;
 }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "protocol/frame.h"
 #include "protocol/text.h"
@@ -59,13 +60,22 @@ static void put_started(struct har_writer *w, struct buf *out, uint64_t timestam
     buf_puts(out, "\"");
 }
 
-static void put_headers(struct buf *out, const struct headers *h) {
+/* `subprotocol`, when there is one: the field that tells other programs, where a session file has a member of its own.
+ * It is marked, as it is none of the fields that are recorded. */
+static void put_headers(struct buf *out, const struct headers *h, const char *subprotocol) {
+    bool comma = false;
     buf_puts(out, "\"headers\":[");
-    for (size_t i = 0; h && i < h->count; i++) {
-        buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
+    for (size_t i = 0; h && i < h->count; i++, comma = true) {
+        buf_puts(out, comma ? ",{\"name\":" : "{\"name\":");
         quote(out, h->items[i].name);
         buf_puts(out, ",\"value\":");
         quote(out, h->items[i].value);
+        buf_putc(out, '}');
+    }
+    if (subprotocol && (!h || !headers_get(h, "Sec-WebSocket-Protocol"))) {
+        buf_puts(out, comma ? ",{" : "{");
+        buf_puts(out, "\"name\":\"Sec-WebSocket-Protocol\",\"_mockforge\":true,\"value\":");
+        quote(out, subprotocol);
         buf_putc(out, '}');
     }
     buf_puts(out, "],\"cookies\":[],\"headersSize\":-1,");
@@ -141,11 +151,11 @@ static void put_head(struct har_writer *w, struct buf *out, const struct session
     buf_puts(out, "\"request\":{\"method\":\"GET\",");
     put_url(w, out, e);
     buf_puts(out, "\"httpVersion\":\"HTTP/1.1\",");
-    put_headers(out, e->request_headers);
+    put_headers(out, e->request_headers, NULL);
     put_query(out, e->query);
     buf_puts(out, "\"bodySize\":0},\"response\":{\"status\":101,\"statusText\":\"Switching Protocols\","
                   "\"httpVersion\":\"HTTP/1.1\",");
-    put_headers(out, e->response_headers);
+    put_headers(out, e->response_headers, e->subprotocol);
     buf_puts(out, "\"content\":{\"size\":0,\"mimeType\":\"x-unknown\"},\"redirectURL\":\"\",\"bodySize\":-1,"
                   "\"_transferSize\":0,\"_error\":null},\"cache\":{},\"timings\":{\"blocked\":-1,\"dns\":-1,"
                   "\"connect\":-1,\"ssl\":-1,\"send\":0,\"wait\":0,\"receive\":0},\"_webSocketMessages\":[");
@@ -158,14 +168,8 @@ static int add_channel(struct har_writer *w, const char *name, struct channel **
         (void)err_set(err, MF_ELIMIT, "expected at most %u connections in a HAR file", HAR_ENTRIES_MAX);
         return MF_ELIMIT;
     }
-    if (w->count == w->cap) {
-        size_t cap = w->cap ? w->cap * 2 : 16;
-        struct channel **p = realloc(w->channels, cap * sizeof(struct channel *));
-        if (!p)
-            return no_memory(err);
-        w->channels = p;
-        w->cap = cap;
-    }
+    if (!ARRAY_ROOM(w->channels, w->count, w->cap, 16))
+        return no_memory(err);
     struct channel *c = calloc(1, sizeof *c);
     if (!c || names_add(&w->open, &c->named, name) < 0) {
         free(c);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 struct inspected_frame {
     struct session_event event; /* without its data */
     size_t len;
@@ -32,14 +34,8 @@ void inspection_drop(struct inspector *w, struct inspect_lane *lane) {
 }
 
 static bool add_frame(struct inspection *i, const struct session_event *e) {
-    if (i->count == i->cap) {
-        size_t cap = i->cap ? i->cap * 2 : 1;
-        struct inspected_frame *p = realloc(i->frames, cap * sizeof *p);
-        if (!p)
-            return false;
-        i->frames = p;
-        i->cap = cap;
-    }
+    if (!ARRAY_ROOM(i->frames, i->count, i->cap, 1))
+        return false;
     i->frames[i->count++] = (struct inspected_frame){.event = *e};
     return true;
 }

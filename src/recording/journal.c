@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/log.h"
 #include "recording/journal_scan.h"
+#include "recording/open_list.h"
 
 int journal_codec_init(struct journal_codec *c) {
     *c = (struct journal_codec){.zstd = ZSTD_createCCtx()};
@@ -73,14 +75,8 @@ static void put_frame(struct journal *j, const uint8_t *data, size_t len, uint64
 }
 
 bool journal_add_entry(struct journal *j, size_t compressed, unsigned long long decompressed) {
-    if (j->entries_count == j->entries_cap) {
-        size_t cap = j->entries_cap ? j->entries_cap * 2 : 64;
-        struct journal_entry *p = realloc(j->entries, cap * sizeof *p);
-        if (!p)
-            return false;
-        j->entries = p;
-        j->entries_cap = cap;
-    }
+    if (!ARRAY_ROOM(j->entries, j->entries_count, j->entries_cap, 64))
+        return false;
     j->entries[j->entries_count++] = (struct journal_entry){(uint32_t)compressed, (uint32_t)decompressed};
     return true;
 }
@@ -116,6 +112,7 @@ static bool cut_frame(struct journal *j, struct journal_codec *c, uint64_t now_u
     if (ZSTD_isError(n) || !journal_add_entry(j, n, j->lines.len))
         return false;
     put_frame(j, c->out.data, n, now_us);
+    j->unlisted += j->lines.len;
     return true;
 }
 
@@ -144,6 +141,34 @@ void journal_flush(struct journal *j, struct journal_codec *codec, uint64_t now_
     cut(j, codec, now_us);
     if (j->sync_each && had_lines && !j->pending.len && fdatasync(j->fd) < 0)
         failed(j, errno, now_us);
+}
+
+static void put_list(struct journal *j, struct journal_codec *c, const struct buf *opens, uint64_t now_us) {
+    set_level(c, j->level);
+    buf_reset(&c->out);
+    if (buf_reserve(&c->out, OPEN_LIST_HEAD + ZSTD_compressBound(opens->len)) < 0)
+        return;
+    size_t n =
+        ZSTD_compress2(c->zstd, c->out.data + OPEN_LIST_HEAD, c->out.cap - OPEN_LIST_HEAD, opens->data, opens->len);
+    if (ZSTD_isError(n) || !journal_add_entry(j, OPEN_LIST_HEAD + n, 0))
+        return;
+    open_list_head(c->out.data, (uint32_t)n);
+    put_frame(j, c->out.data, OPEN_LIST_HEAD + n, now_us);
+}
+
+void journal_list(struct journal *j, struct journal_codec *codec, struct buf *opens, uint64_t now_us) {
+    if (opens->failed || opens->len > OPEN_LIST_MAX) {
+        j->list_at = j->unlisted + JOURNAL_LIST_EVERY; /* perhaps then */
+    } else if ((uint64_t)opens->len * JOURNAL_LIST_SHARE > j->unlisted) {
+        j->list_at = (uint64_t)opens->len * JOURNAL_LIST_SHARE;
+    } else {
+        cut(j, codec, now_us);
+        if (!j->lines.len) {
+            put_list(j, codec, opens, now_us);
+            j->unlisted = j->list_at = 0;
+        }
+    }
+    buf_fini(opens);
 }
 
 void journal_retry(struct journal *j, uint64_t now_us) {

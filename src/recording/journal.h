@@ -15,6 +15,8 @@
 #define JOURNAL_FRAME_BYTES (128u << 10) /* of lines in a frame; docs/session-file.md */
 #define JOURNAL_LINES_START (16u << 10)
 #define JOURNAL_PENDING_MAX (4u << 20) /* frames kept for a disk that takes none; then lines are refused */
+#define JOURNAL_LIST_EVERY (16u << 20) /* bytes of lines between two lists of open connections */
+#define JOURNAL_LIST_SHARE 64u         /* …and so many times what the list has: under 2 % of them */
 #define JOURNAL_RETRY_US 1000000u
 /* As j->error: the file was removed or truncated by somebody, and what was not written yet is in `pending`. */
 #define JOURNAL_TAKEN_AWAY ESTALE
@@ -50,6 +52,8 @@ struct journal {
     uint64_t retry_us;             /* when to try again */
     struct journal_entry *entries; /* of every frame, those in pending too */
     size_t entries_count, entries_cap;
+    uint64_t unlisted;      /* bytes of lines since the last list of open connections */
+    uint64_t list_at;       /* so many are to be there before the next one */
     int64_t recorded_at_us; /* of a file that existed already: from its first line; 0 otherwise */
 };
 
@@ -84,6 +88,13 @@ void journal_line_added(struct journal *j, struct journal_codec *codec, uint64_t
 void journal_flush(struct journal *j, struct journal_codec *codec, uint64_t now_us);
 /* Tries frames that the disk refused again, when it is time. */
 void journal_retry(struct journal *j, uint64_t now_us);
+/* Is it time for a list of the open connections? Not in a plain file, and not while the disk takes nothing. */
+static inline bool journal_wants_list(const struct journal *j) {
+    return j->unlisted >= JOURNAL_LIST_EVERY && j->unlisted >= j->list_at && !j->plain && !j->error && j->fd >= 0;
+}
+/* Writes it behind what was added so far: their open lines. When they are many it waits until they are little beside
+ * the file. Empties the buffer. */
+void journal_list(struct journal *j, struct journal_codec *codec, struct buf *opens, uint64_t now_us);
 /* Frames of another file, its `pending`, go to this one. Empties the buffer. */
 void journal_adopt(struct journal *j, struct buf *frames, uint64_t now_us);
 /* Bytes in the file once everything that was cut so far is written. */

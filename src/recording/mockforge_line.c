@@ -142,6 +142,7 @@ int mockforge_line(struct mockforge_lines *m, struct parse *p, const uint8_t *te
         return rc;
     if (!read_line(p, &l))
         return (int)err->code;
+    m->line_us = l.has_ts ? l.ts_us : m->time_us;
     if (l.has_ts) /* a step that others go back to may have an earlier time: the order of the lines is what counts */
         m->time_us = MAX(m->time_us, l.ts_us);
     if (l.awaited.data && !m->client_spoke) {

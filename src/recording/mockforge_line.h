@@ -10,7 +10,8 @@
 #include "recording/parse.h"
 
 struct mockforge_lines {
-    uint64_t time_us;  /* of the last line */
+    uint64_t time_us;  /* of the last line, or of one before it that has a later one */
+    uint64_t line_us;  /* what the last line says itself */
     bool client_spoke; /* since the last line that the server sends */
     struct buf awaited;
 };

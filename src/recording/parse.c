@@ -6,6 +6,7 @@
 
 #include "protocol/text.h"
 #include "recording/parse_json.h"
+#include "recording/usual_line.h"
 
 #define HEADERS_MAX 1024 /* of one handshake: each costs an allocation, and writing them looks for pairs */
 #define TIME_MAX_US ((uint64_t)INT64_MAX / 2) /* so that sums and differences of two times do not overflow */
@@ -457,11 +458,20 @@ int parse_begin(struct parse *p, const uint8_t *text, size_t len, struct err *er
     return MF_OK;
 }
 
-int parse_event(struct parse *p, const uint8_t *text, size_t len, struct session_event *e, struct err *err) {
+static int begin_event(struct parse *p, const uint8_t *text, size_t len, struct session_event *e, struct err *err) {
     *e = (struct session_event){.fin = true, .version = SESSION_FILE_VERSION};
+    return parse_begin(p, text, len, err);
+}
+
+int parse_event(struct parse *p, const uint8_t *text, size_t len, struct session_event *e, struct err *err) {
     p->has_type = p->has_direction = p->has_timestamp = p->base64 = false;
     p->before_message = 0;
-    int rc = parse_begin(p, text, len, err);
+    int rc = begin_event(p, text, len, e, err);
+    if (rc < 0)
+        return rc;
+    if (usual_line_read(p, e))
+        return MF_OK;
+    rc = begin_event(p, text, len, e, err);
     if (rc < 0)
         return rc;
     return take_text_of_event(p, e) ? MF_OK : (int)err->code;

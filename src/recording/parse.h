@@ -19,13 +19,15 @@ struct parse {
 
     /* Beside the event */
     bool has_type, has_direction, has_timestamp;
-    bool base64;             /* "encoding" */
+    bool base64; /* "encoding" */
+    bool exact;  /* the text is, byte for byte, what event_write_line() writes for the event, newline aside */
     uint64_t before_message; /* documents: how many messages came before this entry of metadata.connections */
 
     /* The text being read */
     const uint8_t *begin, *at, *end;
     const uint8_t *line_begin; /* of the line of text that `at` is in: a document's objects may span lines */
     int line;                  /* counted from 0 */
+    bool odd_escape; /* a string had an escape that is not the only way to write what it stands for, or is rare */
     struct err *err;
 };
 

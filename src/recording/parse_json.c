@@ -54,8 +54,9 @@ bool json_expect(struct parse *p, uint8_t c, const char *what) {
 
 /* --- strings --- */
 
+/* Those that the writer uses; "\/" and \u are looked at where they are met. */
 static const uint8_t short_escape[256] = {
-    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t',
+    ['"'] = '"', ['\\'] = '\\', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t',
 };
 
 #ifdef __SSE2__
@@ -170,6 +171,15 @@ static const uint8_t *unicode_escape(const uint8_t *src, uint8_t **dst) {
     return src;
 }
 
+/* src is behind the backslash; as unicode_escape(). */
+static const uint8_t *rare_escape(const uint8_t *src, uint8_t **dst) {
+    if (*src == '/') {
+        *(*dst)++ = '/';
+        return src + 1;
+    }
+    return *src == 'u' ? unicode_escape(src + 1, dst) : NULL;
+}
+
 bool parse_json_string(struct parse *p, struct event_bytes *out) {
     char found[16];
     if (MF_UNLIKELY(*p->at != '"' || p->at >= p->end))
@@ -180,7 +190,8 @@ bool parse_json_string(struct parse *p, struct event_bytes *out) {
     for (;;) {
         src = copy_characters(&dst, src, &ascii);
         if (*src == '\\') {
-            const uint8_t *next = src[1] == 'u' ? unicode_escape(src + 2, &dst) : NULL;
+            const uint8_t *next = rare_escape(src + 1, &dst);
+            p->odd_escape = true;
             if (!next)
                 return parse_fail(p, src, "expected an escape (\\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX)");
             src = next;

@@ -2,28 +2,42 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "recording/foreign.h"
 #include "recording/reader_private.h"
 
 const char *const reader_form_names[] = {
-    [READER_NATIVE] = "native",
-    [READER_JSONL] = "jsonl",
-    [READER_DOCUMENT] = "document",
-    [READER_DOCUMENT_ZST] = "document.zst",
-    [READER_HAR] = "har",
-    [READER_MOCKFORGE] = "mockforge",
+    [READER_NATIVE] = "native",     [READER_JSONL] = "jsonl",
+    [READER_DOCUMENT] = "document", [READER_DOCUMENT_ZST] = "document.zst",
+    [READER_HAR] = "har",           [READER_MOCKFORGE] = "mockforge",
 };
 
 _Static_assert(INPUT_PADDING >= PARSE_PADDING, "the parser reads beyond the text");
 
+#define AHEAD_AFTER 4     /* blocks: who looks at a few lines needs no thread */
 #define NO_CONNECTION "*" /* of a gap that recovery leaves */
 
 /* --- opening --- */
+
+/* Says more of a file that does not begin like a recording. */
+static int refuse_foreign(const struct reader *r, struct err *err) {
+    uint8_t head[16];
+    ssize_t n = pread(r->input.fd, head, sizeof head, 0);
+    const char *found = n > 0 ? foreign_kind(head, (size_t)n) : NULL;
+    if (found)
+        return err_set_at(err, MF_EINVAL, r->input.path, 0, 0, "expected a recording, found %s", found);
+    if (err->line == 1 && err->column == 1)
+        err_prefix(err, "expected a recording (JSON lines, a document, an HTTP archive; plain or in zstd)");
+    return MF_EINVAL;
+}
 
 static int find_form(struct reader *r, const char *path, struct err *err) {
     int kind = document_detect(path, err);
     if (kind == MF_EINVAL && r->input.zstd)
         kind = KIND_LINES; /* damaged at the very beginning: reader_next() says so, or recovers */
+    if (kind == MF_EINVAL)
+        return refuse_foreign(r, err);
     if (kind < 0)
         return kind;
     switch ((enum document_kind)kind) {
@@ -75,6 +89,9 @@ int reader_open(const char *path, struct reader **out, struct err *err) {
 void reader_close(struct reader *r) {
     if (!r)
         return;
+    ahead_stop(r->ahead);
+    if (!r->growing && !r->quiet)
+        step_back_say(r->har ? har_step_back(r->har) : &r->step_back, r->input.path);
     document_close(r->document);
     har_close(r->har);
     mockforge_lines_fini(&r->mockforge);
@@ -92,16 +109,30 @@ enum reader_end reader_ended(const struct reader *r) {
     return r->end;
 }
 
+void reader_quiet(struct reader *r) {
+    r->quiet = true;
+}
+
+void reader_growing(struct reader *r, bool on) {
+    r->growing = on;
+}
+
 void reader_recover(struct reader *r, bool on) {
     r->recover = on;
+    if (r->document)
+        document_recover(r->document, on);
     if (r->har)
         har_recover(r->har, on);
+}
+
+void reader_run_ahead(struct reader *r) {
+    r->may_run_ahead = r->input.zstd && !r->document && !r->har;
 }
 
 uint64_t reader_position(const struct reader *r) {
     if (r->har)
         return har_position(r->har);
-    return r->document ? document_position(r->document) : input_position(&r->input);
+    return r->document ? document_position(r->document) : r->position;
 }
 
 uint64_t reader_size(const struct reader *r) {
@@ -110,6 +141,31 @@ uint64_t reader_size(const struct reader *r) {
 
 /* --- lines --- */
 
+/* The input is the reader's again; if its thread was cut short, it is somewhere behind r->position. */
+static void stop_ahead(struct reader *r) {
+    ahead_stop(r->ahead);
+    r->ahead = NULL;
+    r->blocks_in_a_row = 0;
+}
+
+/* Appends the next bytes to r->text, from the thread that runs ahead or without one. */
+static int next_block(struct reader *r, struct err *err) {
+    if (r->may_run_ahead && !r->ahead && r->blocks_in_a_row++ == AHEAD_AFTER)
+        r->ahead = ahead_start(&r->input);
+    if (r->ahead) {
+        int rc = ahead_take(r->ahead, &r->text, &r->frame_begin, &r->position, err);
+        if (rc <= 0)
+            stop_ahead(r);
+        return rc;
+    }
+    int rc = input_fill(&r->input, &r->text, err);
+    r->frame_begin = r->input.frame_begin;
+    r->position = input_position(&r->input);
+    if (rc <= 0)
+        r->blocks_in_a_row = 0;
+    return rc;
+}
+
 static int fill(struct reader *r, struct err *err) {
     if (r->text.len - r->at > READER_LINE_MAX)
         return err_set_at(err, MF_ELIMIT, r->input.path, r->line_known ? r->line + 1 : 0, 0,
@@ -117,7 +173,7 @@ static int fill(struct reader *r, struct err *err) {
     buf_consume(&r->text, r->at);
     r->searched -= r->at;
     r->at = 0;
-    return input_fill(&r->input, &r->text, err);
+    return next_block(r, err);
 }
 
 /* The next line without its newline, borrowed from r->text: 1; 0 at the end, with what is left there as the line. */
@@ -167,7 +223,7 @@ static void place_error(const struct reader *r, struct err *err) {
         err_at(err, r->input.path, r->line, column);
     else
         err_prefix(err, "%s at byte %llu", r->input.zstd ? "in the zstd frame" : "behind the line",
-                   (unsigned long long)r->input.frame_begin);
+                   (unsigned long long)r->frame_begin);
     err_at(err, r->input.path, 0, 0);
 }
 
@@ -175,7 +231,10 @@ static void place_error(const struct reader *r, struct err *err) {
 static int parse_mockforge(struct reader *r, const uint8_t *line, size_t len, struct session_event *e,
                            struct err *err) {
     struct session_event both[2];
+    uint64_t before_us = r->mockforge.time_us;
     int rc = mockforge_line(&r->mockforge, &r->parse, line, len, both, err);
+    if (rc >= 0 && r->mockforge.line_us < before_us)
+        step_back_count(&r->step_back, before_us, r->mockforge.line_us, r->line_known ? r->line : 0);
     if (rc <= 0)
         return rc;
     both[0].connection = both[1].connection = DOCUMENT_CONNECTION;
@@ -199,6 +258,8 @@ static int parse_line(struct reader *r, const uint8_t *line, size_t len, struct 
 }
 
 static int give_gap(struct reader *r, uint64_t bytes, struct session_event *e) {
+    r->parse.exact = false; /* it is not of the line that was read last */
+    r->passed_over = true;
     *e = (struct session_event){
         .type = EVENT_GAP, .connection = NO_CONNECTION, .fin = true, .timestamp_us = r->last_us, .gap_bytes = bytes};
     return 1;
@@ -207,14 +268,14 @@ static int give_gap(struct reader *r, uint64_t bytes, struct session_event *e) {
 /* What the file ends with has no newline. It is an event if it is whole: nobody but a crash leaves out the newline, and
  * an editor. Otherwise it stays where it is, for reader_more(). */
 static int end_of_lines(struct reader *r, const uint8_t *line, size_t len, struct session_event *e) {
-    struct err ignored;
+    r->last_line = (struct err){0};
     size_t end = len;
     while (end && parse_is_space(line[end - 1]))
         end--;
     if (end && line[end - 1] == '}') {
         r->text.data[r->text.len] = '\0';
         r->line++;
-        int rc = parse_line(r, line, len, e, &ignored);
+        int rc = parse_line(r, line, len, e, &r->last_line);
         if (rc >= 0)
             r->at = r->searched = r->text.len;
         if (rc > 0)
@@ -222,18 +283,41 @@ static int end_of_lines(struct reader *r, const uint8_t *line, size_t len, struc
         if (rc == 0)
             end = 0;
         else
-            r->line--;
+            place_error(r, &r->last_line);
+        r->line -= rc < 0;
     }
     r->ended = true;
     r->end = end || input_torn(&r->input) || r->input.offset == 0 ? READER_END_TRUNCATED : READER_END_WHOLE;
     return 0;
 }
 
+/* Past a line that cannot be held, of a plain file. */
+static int skip_long_line(struct reader *r, struct session_event *e, struct err *err) {
+    uint64_t passed = r->text.len - r->at;
+    for (;;) {
+        buf_reset(&r->text);
+        r->at = r->searched = 0;
+        int rc = input_fill(&r->input, &r->text, err);
+        if (rc < 0)
+            return rc;
+        const uint8_t *nl = rc ? memchr(r->text.data, '\n', r->text.len) : NULL;
+        if (rc == 0 || nl) {
+            r->at = r->searched = nl ? (size_t)(nl + 1 - r->text.data) : r->text.len;
+            r->line++;
+            r->blank = 0;
+            return give_gap(r, passed + r->at, e);
+        }
+        passed += r->text.len;
+    }
+}
+
 /* After a damaged zstd frame, or a line that cannot be held. */
-static int skip_damage(struct reader *r, struct session_event *e, struct err *err) {
-    uint64_t from = r->input.frame_begin;
+static int skip_damage(struct reader *r, int failed, struct session_event *e, struct err *err) {
+    uint64_t from = r->frame_begin;
     if (!r->input.zstd)
-        return r->failed;
+        return failed == MF_ELIMIT ? skip_long_line(r, e, err) : failed;
+    stop_ahead(r);
+    r->input.frame_begin = from;
     int rc = input_skip_frame(&r->input, err);
     if (rc < 0)
         return rc;
@@ -241,7 +325,8 @@ static int skip_damage(struct reader *r, struct session_event *e, struct err *er
     r->at = r->searched = 0;
     r->line_known = false;
     r->blank = 0;
-    return give_gap(r, input_position(&r->input) - from, e);
+    r->position = input_position(&r->input);
+    return give_gap(r, r->position - from, e);
 }
 
 static int next_of_lines(struct reader *r, struct session_event *e, struct err *err) {
@@ -281,6 +366,48 @@ static int next_of_lines(struct reader *r, struct session_event *e, struct err *
 
 /* --- all forms --- */
 
+/* A gap that recovery left. */
+static bool is_damage(const struct session_event *e) {
+    return e->type == EVENT_GAP && !strcmp(e->connection, NO_CONNECTION);
+}
+
+static int next_of_lines_or_behind(struct reader *r, struct session_event *e, struct err *err) {
+    int rc = next_of_lines(r, e, err);
+    if (rc < 0 && rc != MF_ENOMEM && r->recover)
+        rc = skip_damage(r, rc, e, err);
+    return rc;
+}
+
+static int line_of(const struct reader *r) {
+    if (r->document)
+        return document_line(r->document);
+    return r->line_known ? r->line : 0;
+}
+
+static int next_of(struct reader *r, struct session_event *e, struct err *err) {
+    bool truncated = false;
+    int rc;
+    if (!r->document && !r->har)
+        return next_of_lines_or_behind(r, e, err);
+    if (r->document) {
+        rc = document_next(r->document, e, err);
+        truncated = document_truncated(r->document);
+    } else {
+        rc = har_next(r->har, e, err);
+        truncated = har_truncated(r->har);
+    }
+    if (rc == 0) {
+        r->ended = true;
+        r->end = truncated ? READER_END_TRUNCATED : READER_END_WHOLE;
+    }
+    return rc;
+}
+
+/* After an error: is there anything that recovery could make of this file? */
+static bool has_more(const struct reader *r, int rc) {
+    return r->given || r->document || rc == MF_ELIMIT || (r->input.zstd && !r->ended);
+}
+
 int reader_next(struct reader *r, struct session_event *e, struct err *err) {
     struct err ignored;
     err = err ? err : &ignored;
@@ -288,27 +415,26 @@ int reader_next(struct reader *r, struct session_event *e, struct err *err) {
         return err_set_at(err, r->failed, r->input.path, 0, 0, "reading failed before");
     if (r->ended)
         return 0;
-    int rc;
-    if (r->document) {
-        rc = document_next(r->document, e, err);
-        if (rc == 0) {
-            r->ended = true;
-            r->end = document_truncated(r->document) ? READER_END_TRUNCATED : READER_END_WHOLE;
-        }
-    } else if (r->har) {
-        rc = har_next(r->har, e, err);
-        if (rc == 0) {
-            r->ended = true;
-            r->end = har_truncated(r->har) ? READER_END_TRUNCATED : READER_END_WHOLE;
-        }
-    } else {
-        rc = next_of_lines(r, e, err);
-        if (rc < 0 && rc != MF_ENOMEM && r->recover && r->input.zstd)
-            rc = skip_damage(r, e, err);
+    int rc = next_of(r, e, err);
+    while (rc == 0 && (rc = reader_check_end(r, err)) > 0)
+        rc = next_of(r, e, err);
+    if (rc > 0) {
+        r->given |= !is_damage(e);
+        if (r->form != READER_HAR && r->form != READER_MOCKFORGE)
+            step_back_see(&r->step_back, e, line_of(r));
     }
-    if (rc < 0)
+    if (rc < 0) {
         r->failed = rc;
+        err->damaged = rc != MF_ENOMEM && rc != MF_EIO && !r->recover && has_more(r, rc);
+    }
     return rc;
+}
+
+bool reader_line(const struct reader *r, struct event_bytes *line) {
+    if (!r->parse.exact)
+        return false;
+    *line = (struct event_bytes){r->parse.begin, (size_t)(r->parse.end - r->parse.begin)};
+    return true;
 }
 
 int reader_more(struct reader *r) {
@@ -320,12 +446,15 @@ int reader_more(struct reader *r) {
 
 int reader_jump(struct reader *r, uint64_t offset, struct err *err) {
     mockforge_lines_fini(&r->mockforge);
+    step_back_jump(&r->step_back);
     r->has_later = false;
     buf_reset(&r->text);
     r->at = r->searched = 0;
     r->line = 0;
     r->line_known = offset == 0;
     r->ended = false;
+    stop_ahead(r);
+    r->frame_begin = r->position = r->begun_at = offset;
     return input_seek(&r->input, offset, err);
 }
 

@@ -55,6 +55,14 @@ static int start_zstd(struct input *in, struct err *err) {
     return MF_OK;
 }
 
+static const char *kind_of(mode_t mode) {
+    if (S_ISDIR(mode))
+        return "a directory";
+    if (S_ISFIFO(mode))
+        return "a pipe: write what comes out of it to a file first";
+    return S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
 int input_open(struct input *in, const char *path, struct err *err) {
     *in = (struct input){.fd = -1, .path = strdup(path)};
     if (!in->path)
@@ -65,7 +73,7 @@ int input_open(struct input *in, const char *path, struct err *err) {
     if (in->fd < 0 || fstat(in->fd, &st) < 0) {
         rc = fail_errno(in, err, "cannot be opened");
     } else if (!S_ISREG(st.st_mode)) {
-        rc = err_set_at(err, MF_EINVAL, path, 0, 0, "expected a regular file");
+        rc = err_set_at(err, MF_EINVAL, path, 0, 0, "expected a regular file, found %s", kind_of(st.st_mode));
     } else {
         rc = find_form(in, err);
         if (rc == MF_OK && in->zstd)

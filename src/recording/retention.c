@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -93,14 +94,8 @@ bool retention_matches(const char *template_text, const char *name) {
 }
 
 static bool add_file(struct old_files *files, const char *name, const struct stat *st) {
-    if (files->count == files->cap) {
-        size_t cap = files->cap ? files->cap * 2 : 32;
-        struct old_file *p = realloc(files->items, cap * sizeof *p);
-        if (!p)
-            return false;
-        files->items = p;
-        files->cap = cap;
-    }
+    if (!ARRAY_ROOM(files->items, files->count, files->cap, 32))
+        return false;
     char *copy = strdup(name);
     if (!copy)
         return false;

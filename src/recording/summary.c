@@ -1,6 +1,7 @@
 #include "recording/summary.h"
 
-bool summary_begins_message(const struct session_event *e) {
+/* Text or binary, and not a later piece of its frame. */
+static bool begins_message(const struct session_event *e) {
     return (e->type == EVENT_TEXT || e->type == EVENT_BINARY) && e->frame_offset == 0;
 }
 
@@ -15,7 +16,7 @@ void summary_add(struct session_summary *s, const struct session_event *e) {
         s->connections++;
     if (!event_is_frame(e->type))
         return;
-    s->messages += summary_begins_message(e);
+    s->messages += begins_message(e);
     s->frames += e->frame_offset == 0;
     s->payload_bytes += e->data.len;
     if (!s->connections)
@@ -29,11 +30,15 @@ int reader_summary(const char *path, struct session_summary *out, struct err *er
     int rc = reader_open(path, &r, err);
     if (rc < 0)
         return rc;
+    reader_run_ahead(r);
+    reader_growing(r, true);
     while ((rc = reader_next(r, &e, err)) > 0)
         summary_add(out, &e);
     out->form = reader_form(r);
     out->end = reader_ended(r);
     out->file_bytes = reader_size(r);
+    if (rc == 0 && !reader_damaged(r, &out->damage))
+        out->damage = (struct err){0};
     reader_close(r);
     return rc;
 }

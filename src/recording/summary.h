@@ -6,7 +6,5 @@
 
 /* Adds one event to zeroed memory's counts. */
 void summary_add(struct session_summary *s, const struct session_event *e);
-/* A message begins with this event: text or binary, and not a later piece of its frame. */
-bool summary_begins_message(const struct session_event *e);
 
 #endif

@@ -284,6 +284,8 @@ void recording_write(struct writer *w, struct recording *rec, const struct sessi
 /* After a line was appended to rec->journal.lines by hand. */
 void recording_line_added(struct writer *w, struct recording *rec);
 void recording_count(struct writer *w, struct recording *rec, uint64_t frames, uint64_t payload_bytes);
+/* Between two records: puts the list of open connections into the file when it is time. */
+void recording_list_open(struct writer *w, struct recording *rec);
 uint64_t recording_timestamp(const struct recording *rec, uint64_t time_us);
 void recording_flush(struct writer *w, struct recording *rec);
 /* Once in a while: retries, rotation, memory, the end. The recording may be gone after it. */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "recording/open_list.h"
 #include "recording/recorder_path.h"
 #include "recording/writer.h"
 
@@ -121,6 +122,22 @@ void recording_write(struct writer *w, struct recording *rec, const struct sessi
         recording_count(w, rec, complete, e->data.len);
     }
     recording_line_added(w, rec);
+}
+
+/* Connections whose lines are in this file so far, and not their end. */
+void recording_list_open(struct writer *w, struct recording *rec) {
+    struct buf opens = BUF_INIT;
+    if (rec->phase != RECORDING_WRITING)
+        return;
+    LIST_EACH_SAFE(&rec->tracks, it) {
+        const struct track *t = container_of(it, struct track, link);
+        if (!t->open_written || opens.len > OPEN_LIST_MAX)
+            continue;
+        buf_append(&opens, t->open_line.data, t->open_line.len);
+        opens.failed |= !t->open_line.len; /* there was no memory for it: a list that lacks one is worse than none */
+    }
+    journal_list(&rec->journal, &w->codec, &opens, w->now_us);
+    after_io(w, rec);
 }
 
 static void write_recording_line(struct writer *w, struct recording *rec) {

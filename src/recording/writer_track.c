@@ -386,6 +386,8 @@ void track_record(struct writer *w, const struct record *r) {
         }
     }
     w->speaking = NULL;
+    if (MF_UNLIKELY(journal_wants_list(&t->recording->journal)))
+        recording_list_open(w, t->recording);
 }
 
 void track_end(struct writer *w, struct track *t) {

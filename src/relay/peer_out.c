@@ -7,6 +7,9 @@
 #include "relay/peer.h"
 #include "relay/session.h"
 
+/* What is shorter is copied for less than another piece in the write costs. */
+#define LASTING_MIN 4096u
+
 static struct outbox *outbox_of(struct peer *p) {
     struct outbox *out = &p->session->worker->outboxes[p->leg];
     if (MF_UNLIKELY(out->owner != p)) {
@@ -88,10 +91,12 @@ static void send_anew(struct peer *p, const struct fragment *f) {
             rng_secure(p->out_key, 4); /* unpredictable: RFC 6455 section 5.3 */
         append_header(out, f, mask ? p->out_key : NULL);
     }
-    if (f->masked == mask)
-        buf_append(out, f->payload, f->len);
-    else
+    if (f->masked != mask)
         append_xor(out, f->payload, f->len, f->masked ? f->key : p->out_key, f->offset);
+    else if (f->lasting && f->len >= LASTING_MIN)
+        forward_raw(p, f->payload, f->len);
+    else
+        buf_append(out, f->payload, f->len);
 }
 
 static void count_sent(struct peer *p, const struct fragment *f) {
@@ -117,6 +122,18 @@ void peer_send(struct peer *p, const struct fragment *f) {
     if (f->opcode == WS_CLOSE)
         p->close_sent = true;
     count_sent(p, f);
+}
+
+void peer_send_frames(struct peer *p, const uint8_t *frames, size_t len, uint32_t messages, size_t payload) {
+    MUST(p->out_left == 0 && p->leg == LEG_CLIENT);
+    if (!p->link || p->close_sent)
+        return;
+    forward_raw(p, frames, len);
+    struct session *s = p->session;
+    s->bytes[TO_CLIENT] += payload;
+    s->messages[TO_CLIENT] += messages;
+    metrics_add(&s->worker->metrics, METRIC_BYTES_SENT, payload);
+    metrics_add(&s->worker->metrics, METRIC_MESSAGES_SENT, messages);
 }
 
 void peer_send_frame(struct peer *p, uint8_t opcode, const void *payload, size_t len) {

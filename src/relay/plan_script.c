@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "relay/route.h"
 #include "script/script.h"
 
@@ -36,14 +37,8 @@ static bool is_lua_path(const char *text) {
 }
 
 static struct plan_script *new_script(struct plan *p) {
-    if (p->script_count == p->script_cap) {
-        size_t cap = p->script_cap ? p->script_cap * 2 : 8;
-        struct plan_script *grown = realloc(p->scripts, cap * sizeof *grown);
-        if (!grown)
-            return NULL;
-        p->scripts = grown;
-        p->script_cap = cap;
-    }
+    if (!ARRAY_ROOM(p->scripts, p->script_count, p->script_cap, 8))
+        return NULL;
     p->scripts[p->script_count] = (struct plan_script){0};
     return &p->scripts[p->script_count++];
 }

@@ -6,6 +6,8 @@
  *     421["chat",…]        WHOLE   421 at @head/0, BEHIND 21 at "@head/0 4…", 1 at "@head/0 42…"
  *     {"text":"hello bob"} WHOLE, PART hello, PART bob at "/text …"
  *
+ *     {"a7":{"n":1}}       NAME a7 at "/@name": it may say again what was a value elsewhere, but is never said itself
+ *
  * Thread: the owner's. */
 #ifndef MF_REPLAY_ATOMS_H
 #define MF_REPLAY_ATOMS_H
@@ -16,13 +18,13 @@
 #define ATOM_LENGTH_MAX 512u /* bytes of what is correlated */
 #define ATOM_TEXT_MAX 4096u  /* bytes of a value that is searched for parts */
 
-enum atom_form { ATOM_WHOLE, ATOM_NAMED, ATOM_BEHIND, ATOM_PART };
+enum atom_form { ATOM_WHOLE, ATOM_NAMED, ATOM_BEHIND, ATOM_PART, ATOM_NAME };
 
 struct atom {
     uint32_t value;      /* index in the structure */
     uint32_t key;        /* of a PART: of all words within that value */
     uint32_t text, size; /* of the value: in atoms.text */
-    uint32_t begin, end; /* of the atom in the value's text */
+    uint32_t begin, end; /* of the atom in the value's text; of a NAME in the message */
     uint64_t hash;       /* of the atom's text */
     uint8_t form;        /* enum atom_form */
     uint8_t strength;    /* enum strength */
@@ -32,6 +34,12 @@ struct atom {
 struct atoms {
     struct atom *items; /* those of a value stand together: WHOLE first, longer ones before what is within them */
     uint32_t count, cap;
+    struct atom *names; /* of members, without escapes; begin, end: of the message; value: the first one within it */
+    uint32_t name_count, name_cap;
+    bool with_names;
+    enum strength parts_from; /* words within a text that say less are left out */
+    bool sought_alone;        /* and where nothing is sought in the text, all but PROOF */
+    bool without_hashes;      /* but of BEHIND */
     struct buf text;
     struct keys *keys; /* borrowed */
     const struct path_table *paths;

@@ -1,6 +1,7 @@
 /* One replay's values: learnt from live messages, written into recorded ones. */
 #include <stdlib.h>
 
+#include "replay/bytes.h"
 #include "replay/correlation.h"
 
 #define LIVE_LENGTH_MAX 4096u /* bytes of a live value; longer ones are not carried over */
@@ -83,12 +84,6 @@ static const struct binding *find(const struct bindings *b, uint32_t variable) {
         variable = plan->parents[variable];
     }
     return NULL;
-}
-
-const char *bindings_value(const struct bindings *b, uint32_t variable, size_t *len) {
-    const struct binding *v = find(b, variable);
-    *len = v ? v->len : 0;
-    return v ? v->text : NULL;
 }
 
 static int set(struct bindings *b, struct binding value, const char *text) {
@@ -194,8 +189,10 @@ static const struct message_value *search_path(struct search *s, uint32_t path) 
 static const struct message_value *read_live(struct bindings *b, const struct birth *birth, struct search *search,
                                              const void *data, size_t *begin, size_t *len) {
     const struct connection_plan *plan = &b->c->plans[b->connection];
-    const struct replay_message *recorded = &b->c->source->connections[b->connection].messages[birth->message];
-    const struct message_value *value = &plan->structures[birth->message].values[birth->value];
+    const struct replay_message *recorded = birth->message == MESSAGE_HANDSHAKE
+                                                ? &plan->handshake
+                                                : &b->c->source->connections[b->connection].messages[birth->message];
+    const struct message_value *value = &plan_structure(plan, birth->message)->values[birth->value];
     const struct message_value *v = search_path(search, value->path);
     if (!v || v->end - v->begin > 8 * LIVE_LENGTH_MAX)
         return NULL;
@@ -223,21 +220,50 @@ static const struct birth *births_of(const struct bindings *b, size_t message, s
     return *count ? plan->births + plan->births_of[message] : NULL;
 }
 
-static int learn(struct bindings *b, size_t message, struct search *search, const void *data) {
-    const struct structure *recorded = &b->c->plans[b->connection].structures[message];
-    size_t count, at, len;
-    const struct birth *births = births_of(b, message, &count);
+/* Is it a value of a binary message that may be another, or none? */
+static bool is_doubtful(const struct bindings *b, const struct birth *birth, const struct message_value *v,
+                        const void *data, size_t size) {
+    const struct replay_connection *rc = &b->c->source->connections[b->connection];
+    if (birth->message == MESSAGE_HANDSHAKE || !v->code)
+        return false;
+    const struct replay_message *m = &rc->messages[birth->message];
+    if (bytes_is_text(v->code))
+        return !layout_text_is_sure(path_table_bytes(b->c->paths), data, size, v->begin, m->data, m->len);
+    if (v->code != CODE_FIELD && v->code != CODE_VARINT)
+        return true;
+    return !layout_is_sure(path_table_bytes(b->c->paths), m->direction, data, size, v->begin);
+}
+
+/* b->text has what was recorded: whatever is made of it is as it was. */
+static void recall(struct bindings *b, const struct birth *birth, size_t *at, size_t *len) {
+    const struct connection_plan *plan = &b->c->plans[b->connection];
+    const struct message_value *v = &plan_structure(plan, birth->message)->values[birth->value];
+    buf_reset(&b->text);
+    value_text(&b->text, b->c->source->connections[b->connection].messages[birth->message].data, v);
+    *at = birth->whole ? 0 : birth->begin;
+    *len = birth->whole ? b->text.len : birth->end - birth->begin;
+}
+
+static int learn(struct bindings *b, const struct birth *births, size_t count, struct search *search, const void *data,
+                 size_t size) {
+    size_t at, len;
     for (size_t i = 0; i < count; i++) {
         const struct message_value *v = read_live(b, &births[i], search, data, &at, &len);
         if (b->text.failed || b->around.failed || search->failed)
             return MF_ENOMEM;
         if (!v)
             continue;
-        struct binding value = {.variable = births[i].variable,
-                                .len = (uint32_t)len,
-                                .kind = v->kind,
-                                .recorded_kind = recorded->values[births[i].value].kind,
-                                .whole = births[i].whole};
+        if (is_doubtful(b, &births[i], v, data, size))
+            recall(b, &births[i], &at, &len);
+        if (b->text.failed)
+            return MF_ENOMEM;
+        struct binding value = {
+            .variable = births[i].variable,
+            .len = (uint32_t)len,
+            .kind = v->kind,
+            .recorded_kind =
+                plan_structure(&b->c->plans[b->connection], births[i].message)->values[births[i].value].kind,
+            .whole = births[i].whole};
         if (set(b, value, len ? (const char *)b->text.data + at : "") < 0)
             return MF_ENOMEM;
     }
@@ -245,10 +271,25 @@ static int learn(struct bindings *b, size_t message, struct search *search, cons
 }
 
 int bindings_learn(struct bindings *b, size_t message, const struct structure *live, const void *data, size_t len) {
-    (void)len;
     struct search search = {.live = live};
-    int rc = learn(b, message, &search, data);
+    size_t count;
+    const struct birth *births = births_of(b, message, &count);
+    int rc = learn(b, births, count, &search, data, len);
     free(search.sorted);
+    return rc;
+}
+
+int bindings_learn_handshake(struct bindings *b, const char *text, size_t len) {
+    const struct connection_plan *plan = &b->c->plans[b->connection];
+    struct structure_scratch scratch = {0};
+    struct structure live = {0};
+    struct search search = {.live = &live};
+    int rc = structure_read(&live, &scratch, b->c->paths, NULL, text, len, false);
+    if (rc == MF_OK && live.form == FORM_JSON)
+        rc = learn(b, plan->handshake_births, plan->handshake_birth_count, &search, text, len);
+    free(search.sorted);
+    structure_fini(&live);
+    structure_scratch_fini(&scratch);
     return rc;
 }
 
@@ -337,32 +378,65 @@ static enum value_kind kind_for(const struct slot *slot, const struct binding *v
     return kind == VALUE_NUMBER && !text_is_number(v->text, v->len) ? VALUE_STRING : kind;
 }
 
-static void write_variable(struct bindings *b, const struct slot *slot, const uint8_t *data, struct buf *out) {
-    const struct binding *v = find(b, slot->variable);
-    if (v)
-        value_write(out, slot->nested, kind_for(slot, v), v->text, v->len);
-    else
-        buf_append(out, data + slot->begin, slot->end - slot->begin);
+/* Into a message that is rendered: a slot's new value. */
+struct rendering {
+    struct bindings *b;
+    const struct replay_message *m;
+    struct buf *out;
+    const struct bytes_schema *schema; /* of a binary message; NULL */
+    bool resized;
+};
+
+/* false: the recorded bytes stay. */
+static bool write_coded(struct rendering *r, const struct slot *slot, const char *text, size_t len) {
+    size_t from = r->out->len, size = slot->end - slot->begin;
+    if (!bytes_value_write(r->out, slot->code, size, text, len))
+        return false;
+    if (r->out->len - from == size)
+        return true;
+    if (!bytes_may_resize(r->schema, r->m->data, r->m->len, slot->begin, slot->end)) {
+        r->out->len = from;
+        return false;
+    }
+    r->resized = true;
+    return true;
 }
 
-static void write_refreshed(struct bindings *b, const struct slot *slot, const uint8_t *data, int64_t shift_us,
-                            uint64_t round, struct buf *out) {
-    const struct message_value v = {0, slot->begin, slot->end, slot->value_kind, slot->nested, 0};
+static void write_value(struct rendering *r, const struct slot *slot, enum value_kind kind, const char *text,
+                        size_t len) {
+    if (!slot->code)
+        value_write(r->out, slot->nested, kind, text, len);
+    else if (!write_coded(r, slot, text, len))
+        buf_append(r->out, r->m->data + slot->begin, slot->end - slot->begin);
+}
+
+static void write_variable(struct rendering *r, const struct slot *slot) {
+    const struct binding *v = find(r->b, slot->variable);
+    if (v)
+        write_value(r, slot, kind_for(slot, v), v->text, v->len);
+    else
+        buf_append(r->out, r->m->data + slot->begin, slot->end - slot->begin);
+}
+
+static void write_refreshed(struct rendering *r, const struct slot *slot, int64_t shift_us, uint64_t round) {
+    struct bindings *b = r->b;
+    const struct message_value v = {0, slot->begin, slot->end, slot->value_kind, slot->nested, 0, slot->code};
     buf_reset(&b->text);
     buf_reset(&b->around);
-    value_text(&b->text, data, &v);
+    value_text(&b->text, r->m->data, &v);
     const char *text = buf_cstr(&b->text);
     bool changed = slot->kind == SLOT_TIME
                        ? refresh_time_text(text, b->text.len, shift_us, &b->around)
                        : refresh_counter_text(text, b->text.len, &b->c->counters[slot->variable], round, &b->around);
     if (changed)
-        value_write(out, slot->nested, slot->value_kind, buf_cstr(&b->around), b->around.len);
+        write_value(r, slot, slot->value_kind, buf_cstr(&b->around), b->around.len);
     else
-        buf_append(out, data + slot->begin, slot->end - slot->begin);
+        buf_append(r->out, r->m->data + slot->begin, slot->end - slot->begin);
 }
 
 int bindings_render(struct bindings *b, size_t message, int64_t shift_us, uint64_t round, struct buf *out) {
     const struct replay_message *m = &b->c->source->connections[b->connection].messages[message];
+    struct rendering r = {.b = b, .m = m, .out = out, .schema = path_table_bytes(b->c->paths)};
     size_t count, at = 0;
     const struct slot *slots = correlation_slots(b->c, b->connection, message, &count);
     buf_reset(out);
@@ -371,13 +445,15 @@ int bindings_render(struct bindings *b, size_t message, int64_t shift_us, uint64
     for (size_t i = 0; i < count; i++) {
         buf_append(out, m->data + at, slots[i].begin - at);
         if (slots[i].kind == SLOT_VARIABLE)
-            write_variable(b, &slots[i], m->data, out);
+            write_variable(&r, &slots[i]);
         else
-            write_refreshed(b, &slots[i], m->data, shift_us, round, out);
+            write_refreshed(&r, &slots[i], shift_us, round);
         at = slots[i].end;
     }
     buf_append(out, m->data + at, m->len - at);
     if (out->failed || b->text.failed || b->around.failed)
         return MF_ENOMEM;
+    if (r.resized && !bytes_fix_length(r.schema, out))
+        return 0; /* it cannot say how long it would be */
     return out->len != m->len || memcmp(out->data, m->data, m->len) != 0;
 }

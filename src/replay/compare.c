@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "protocol/text.h"
 #include "replay/compare_private.h"
 #include "replay/paths.h"
@@ -31,14 +32,8 @@ static void set_place(const struct comparison *c, struct difference *d) {
 }
 
 static struct difference *new_item(struct comparison *c) {
-    if (c->count == c->cap) {
-        size_t cap = c->cap ? c->cap * 2 : 16;
-        struct difference *items = realloc(c->items, cap * sizeof *items);
-        if (!items)
-            return NULL;
-        c->items = items;
-        c->cap = cap;
-    }
+    if (!ARRAY_ROOM(c->items, c->count, c->cap, 16))
+        return NULL;
     return &c->items[c->count];
 }
 

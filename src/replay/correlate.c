@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 
+#include "replay/bytes.h"
 #include "replay/correlation.h"
+#include "replay/handshake.h"
 
 /* ---- structures ---- */
 
@@ -18,6 +20,28 @@ static struct message_value *keep_values(struct slab *slab, const struct structu
     return values;
 }
 
+static int read_handshake(struct correlation *c, size_t connection, struct structure *s,
+                          struct structure_scratch *scratch) {
+    const struct replay_connection *r = &c->source->connections[connection];
+    struct connection_plan *plan = &c->plans[connection];
+    struct buf text = BUF_INIT;
+    handshake_request_text(&text, r->path, r->query, &r->request_headers);
+    const char *copy = text.failed ? NULL : slab_copy(&c->slab, (const char *)text.data, text.len);
+    size_t len = text.len;
+    buf_fini(&text);
+    if (!copy)
+        return MF_ENOMEM;
+    plan->handshake = (struct replay_message){.data = (const uint8_t *)copy, .len = len, .direction = EVENT_INCOMING};
+    int rc = structure_read(s, scratch, c->paths, c->paths, copy, len, false);
+    if (rc < 0 || s->form != FORM_JSON) /* what is not UTF-8 */
+        return rc;
+    struct structure *kept = &plan->handshake_structure;
+    *kept = *s;
+    kept->cap = s->count;
+    kept->values = keep_values(&c->slab, s);
+    return kept->values ? MF_OK : MF_ENOMEM;
+}
+
 static int read_connection(struct correlation *c, size_t connection, struct structure *s,
                            struct structure_scratch *scratch) {
     const struct replay_connection *r = &c->source->connections[connection];
@@ -25,9 +49,10 @@ static int read_connection(struct correlation *c, size_t connection, struct stru
     plan->structures = calloc(r->message_count + 1, sizeof *plan->structures);
     if (!plan->structures)
         return MF_ENOMEM;
-    for (size_t m = 0; m < r->message_count; m++) {
+    int rc = read_handshake(c, connection, s, scratch);
+    for (size_t m = 0; m < r->message_count && rc == MF_OK; m++) {
         const struct replay_message *message = &r->messages[m];
-        int rc = structure_read(s, scratch, c->paths, c->paths, message->data, message->len, message->binary);
+        rc = structure_read(s, scratch, c->paths, c->paths, message->data, message->len, message->binary);
         if (rc < 0)
             return rc;
         struct structure *kept = &plan->structures[m];
@@ -37,7 +62,7 @@ static int read_connection(struct correlation *c, size_t connection, struct stru
         if (!kept->values)
             return MF_ENOMEM;
     }
-    return MF_OK;
+    return rc;
 }
 
 static int read_structures(struct correlation *c) {
@@ -51,6 +76,16 @@ static int read_structures(struct correlation *c) {
     return rc;
 }
 
+static int learn_bytes(struct correlation *c) {
+    struct bytes_schema *schema;
+    if (c->off)
+        return MF_OK;
+    int rc = bytes_learn(c->source, &schema);
+    if (rc == MF_OK)
+        path_table_set_bytes(c->paths, schema);
+    return rc;
+}
+
 /* ---- life ---- */
 
 static int fill(struct correlation *c, const struct correlate_options *o, struct err *err) {
@@ -60,6 +95,8 @@ static int fill(struct correlation *c, const struct correlate_options *o, struct
         return rc;
     c->plans = calloc(c->source->count + 1, sizeof *c->plans);
     rc = c->plans ? path_table_new(&c->paths) : MF_ENOMEM;
+    if (rc == MF_OK)
+        rc = learn_bytes(c);
     if (rc == MF_OK)
         rc = read_structures(c);
     if (rc == MF_OK)
@@ -126,6 +163,10 @@ const struct path_table *correlation_paths(const struct correlation *c) {
 
 const struct structure *correlation_structure(const struct correlation *c, size_t connection, size_t message) {
     return &c->plans[connection].structures[message];
+}
+
+bool correlation_hears_handshake(const struct correlation *c, size_t connection) {
+    return c->plans[connection].handshake_birth_count > 0;
 }
 
 void correlation_free_paths(const struct correlation *c, size_t connection, size_t message, const uint32_t **paths,

@@ -15,6 +15,9 @@ struct birth {
     bool whole;
 };
 
+/* The client's handshake (handshake.h), where the index of a message is asked for. */
+#define MESSAGE_HANDSHAKE (UINT32_MAX - 1)
+
 /* What is known about one connection. By message: [of[m], of[m + 1]). */
 struct connection_plan {
     struct structure *structures; /* values lie in the correlation's slab */
@@ -25,6 +28,11 @@ struct connection_plan {
     uint32_t *parents;                        /* by variable: the same text's one before it, or SPOKEN_NONE */
     uint32_t slot_count, birth_count, free_count, variable_count;
     uint32_t slot_cap, birth_cap, free_cap, variable_cap;
+    /* The handshake as a message: it comes first, and so do its variables. */
+    struct replay_message handshake;
+    struct structure handshake_structure;
+    struct birth *handshake_births;
+    uint32_t handshake_birth_count, handshake_birth_cap, handshake_variables;
 };
 
 /* --correlate */
@@ -58,6 +66,10 @@ struct correlation {
     uint64_t times;              /* slots */
     bool off, refresh_time, cut; /* cut: CORRELATE_MESSAGES_MAX was reached */
 };
+
+static inline const struct structure *plan_structure(const struct connection_plan *p, uint32_t message) {
+    return message == MESSAGE_HANDSHAKE ? &p->handshake_structure : &p->structures[message];
+}
 
 /* Where a rule was read: which patterns a path matches. */
 struct path_marks {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "replay/diff_private.h"
 #include "replay/paths.h"
@@ -91,14 +92,8 @@ static uint64_t key_of(int side, const char *name, const char *text, size_t len)
 /* ---- a pair of messages ---- */
 
 static int add_path(struct diff_paths *p, uint32_t path) {
-    if (p->count == p->cap) {
-        size_t cap = p->cap ? p->cap * 2 : 16;
-        uint32_t *items = realloc(p->items, cap * sizeof *items);
-        if (!items)
-            return MF_ENOMEM;
-        p->items = items;
-        p->cap = cap;
-    }
+    if (!ARRAY_ROOM(p->items, p->count, p->cap, 16))
+        return MF_ENOMEM;
     p->items[p->count++] = path;
     return MF_OK;
 }

@@ -17,12 +17,14 @@ static const struct {
     [VERDICT_IDS] = {"ids", "both are named as ids are"},
     [VERDICT_HELD] = {"held", "other names, but it always holds"},
     [VERDICT_TEXT] = {"text", "the word stands within a text"},
+    [VERDICT_BYTES] = {"bytes", "the same bytes again, and no coincidence"},
     [VERDICT_TOGETHER] = {"together", "with others like it"},
     [VERDICT_STRONG] = {"strong", "not for every value: only for those that are no coincidence"},
     [VERDICT_FAILED] = {"failed", "it does not hold"},
     [VERDICT_FEW] = {"few", "too few different values to rule out chance"},
     [VERDICT_CONSTANT] = {"constant", "the same value each time, as constants have it"},
     [VERDICT_TAG] = {"tag", "values there say what sort of message it is"},
+    [VERDICT_COUNTING] = {"counting", "numbers there go up by themselves, and other answers have these values"},
 };
 
 /* ---- what is worth telling ---- */
@@ -110,8 +112,12 @@ static void text_clean(struct buf *out, const char *text) {
 static void text_example(const struct correlation *c, struct buf *out, const struct rule *r) {
     buf_puts(out, "    \"");
     text_clean(out, r->example ? r->example : "");
-    buf_printf(out, "\" in %s: message %u, again in message %u\n", c->source->connections[r->connection].name,
-               r->from_message + 1, r->to_message + 1);
+    buf_printf(out, "\" in %s: ", c->source->connections[r->connection].name);
+    if (r->from_message)
+        buf_printf(out, "message %u", r->from_message);
+    else
+        buf_puts(out, "the handshake");
+    buf_printf(out, ", again in message %u\n", r->to_message);
 }
 
 static void text_evidence(struct buf *out, const struct rule *r) {
@@ -215,7 +221,7 @@ static void json_rule(const struct correlation *c, struct buf *out, const struct
     json_string(out, "value", r->example ? r->example : "");
     buf_putc(out, ',');
     json_string(out, "connection", c->source->connections[r->connection].name);
-    buf_printf(out, ",\"from_message\":%u,\"to_message\":%u}}", r->from_message + 1, r->to_message + 1);
+    buf_printf(out, ",\"from_message\":%u,\"to_message\":%u}}", r->from_message, r->to_message);
 }
 
 static void json_listing(const struct correlation *c, struct buf *out, const char *name, const struct listing *l) {

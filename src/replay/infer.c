@@ -6,6 +6,7 @@
  * down where these are born and where they go. */
 #include <stdlib.h>
 
+#include "replay/bytes.h"
 #include "replay/correlation.h"
 #include "replay/paths.h"
 
@@ -36,9 +37,10 @@ struct inference {
     struct refresh *refresh;
     uint64_t done, total; /* messages, for progress */
     enum pass pass;
-    bool has_split, failed;
+    bool has_split, has_names, failed;
     /* where the walk is */
     uint32_t connection, message;
+    uint32_t number; /* of the message, as spoken has it: the handshake is 0, the first message 1 */
     uint8_t direction;
     uint64_t outline;
     const struct structure *structure;
@@ -57,6 +59,10 @@ static bool is_word_of_text(const struct inference *f, const struct place_said *
 }
 
 static bool may_link(const struct inference *f, const struct place_said *p, const struct atom *a) {
+    if (a->form == ATOM_NAME) { /* members have names of their own: what is said again was a whole value */
+        const struct key *source = &f->c->keys.items[p->key];
+        return p->form == ATOM_WHOLE && !source->tag && !source->state && !source->leading;
+    }
     if (a->form == ATOM_BEHIND || p->form == ATOM_BEHIND)
         return a->form == p->form;
     return a->form != ATOM_PART || a->strength == STRENGTH_PROOF || is_word_of_text(f, p, a);
@@ -87,7 +93,8 @@ static struct rule_id link_id(const struct inference *f, const struct place_said
 
 static uint64_t asked_for(const struct inference *f, const struct place_said *p, const struct atom *a) {
     const struct connection_plan *plan = &f->c->plans[f->connection];
-    uint32_t source = plan->structures[p->last].values[p->value].path, target = f->structure->values[a->value].path;
+    uint32_t said = p->last ? p->last - 1 : MESSAGE_HANDSHAKE;
+    uint32_t source = plan_structure(plan, said)->values[p->value].path, target = f->structure->values[a->value].path;
     uint64_t asked = 0, both = f->marks->source[source] & f->marks->target[target];
     for (size_t i = 0; both && i < f->c->asked_count; i++)
         asked |= (uint64_t)(f->c->asked[i].from != f->direction) << i;
@@ -100,6 +107,10 @@ static uint32_t recency(const struct inference *f, const struct place_said *p) {
     return f->keys[p->key].ordinal[!f->direction] - p->ordinal;
 }
 
+static const char *text_of(const struct inference *f, const struct atom *a) {
+    return a->form == ATOM_NAME ? (const char *)f->recorded->data + a->begin : atom_text(&f->atoms, a);
+}
+
 static void note(struct inference *f, const struct place_said *p, const struct atom *a, uint64_t outline) {
     struct rules *rules = &f->c->rules;
     struct rule_id id = link_id(f, p, a, outline);
@@ -109,9 +120,10 @@ static void note(struct inference *f, const struct place_said *p, const struct a
     struct rule *rule = &rules->items[index];
     if (!rule->held) {
         rule->connection = f->connection;
-        rule->to_message = f->message;
+        rule->to_message = f->number;
     }
-    rule_held(rules, rule, p, a, atom_text(&f->atoms, a), recency(f, p));
+    f->has_names |= a->form == ATOM_NAME;
+    rule_held(rules, rule, p, a, text_of(f, a), recency(f, p));
 }
 
 static bool is_split(const struct inference *f, const struct place_said *p, const struct atom *a) {
@@ -166,7 +178,8 @@ static struct rule *part_of(struct inference *f, const struct rule *rule) {
 
 /* A number behind something else: "433" answers "451-3", and is no exception to that "430" answers "420". */
 static bool is_from_sibling(const struct inference *f, const struct rule *rule, const struct atom *a) {
-    const struct text_said *t = rule->is_behind ? spoken_find(&f->spoken, a->hash) : NULL;
+    bool behind = rule->is_behind && a->form == ATOM_BEHIND;
+    const struct text_said *t = behind ? spoken_find(&f->spoken, a->hash) : NULL;
     bool found = false;
     for (uint32_t i = t ? t->places[rule->from] : SPOKEN_NONE; i != SPOKEN_NONE; i = f->spoken.places[i].next) {
         const struct place_said *p = &f->spoken.places[i];
@@ -179,7 +192,7 @@ static bool is_from_sibling(const struct inference *f, const struct rule *rule, 
 
 static void count_target(struct inference *f, uint32_t key, const struct atom *a) {
     struct rules *rules = &f->c->rules;
-    const char *text = (const char *)f->atoms.text.data + a->text;
+    const char *text = a->form == ATOM_NAME ? text_of(f, a) : (const char *)f->atoms.text.data + a->text;
     uint32_t first = key < rules->keys ? rules->of_target[key] : RULE_NONE;
     for (uint32_t i = first, next; rules->items && i != RULE_NONE; i = next) {
         struct rule *rule = &rules->items[i];
@@ -277,16 +290,23 @@ static void carry(struct inference *f, const struct atom *a, const struct link *
 
 static void fill_slot(struct inference *f, const struct atom *a, const struct link *link) {
     struct connection_plan *plan = &f->c->plans[f->connection];
+    if (a->form == ATOM_NAME) {
+        /* As text within quotes: it is escaped once. */
+        struct slot name = {a->begin, a->end, link->place->variable, SLOT_VARIABLE, VALUE_WORD, 1, CODE_NONE};
+        f->failed |= link->place->variable != SPOKEN_NONE && !plan_slot(plan, name);
+        return;
+    }
     const struct message_value *v = &f->structure->values[a->value];
     const char *text = (const char *)f->atoms.text.data + a->text;
     if (link->place->variable == SPOKEN_NONE)
         return;
-    struct slot slot = {v->begin, v->end, link->place->variable, SLOT_VARIABLE, v->kind, v->nested};
+    struct slot slot = {v->begin, v->end, link->place->variable, SLOT_VARIABLE, v->kind, v->nested, v->code};
     if (a->end - a->begin != a->size) {
         if (!part_in_message(f->recorded->data, v, text, a->size, a->begin, a->end, &slot.begin, &slot.end))
             return;
         slot.value_kind = VALUE_WORD; /* as text; within a string it is escaped once more */
         slot.nested = (uint8_t)(v->nested + (v->kind == VALUE_STRING));
+        slot.code = v->code ? CODE_PART : CODE_NONE;
     }
     f->failed |= !plan_slot(plan, slot);
     if (f->direction == EVENT_INCOMING)
@@ -326,6 +346,12 @@ static bool may_be_said(const struct atom *a) {
     return a->form != ATOM_PART || a->strength == STRENGTH_PROOF;
 }
 
+/* Live messages may differ there; a handshake is not compared. */
+static void free_path(struct inference *f, uint32_t path) {
+    if (f->message != MESSAGE_HANDSHAKE)
+        f->failed |= !plan_free(&f->c->plans[f->connection], path);
+}
+
 /* A variable is born with each saying of a text that is carried over: what is rendered later takes the nearest. */
 static void bear(struct inference *f, const struct atom *a, struct place_said *p, struct text_said *t) {
     struct connection_plan *plan = &f->c->plans[f->connection];
@@ -334,13 +360,13 @@ static void bear(struct inference *f, const struct atom *a, struct place_said *p
     uint32_t path = f->structure->values[a->value].path;
     if (!proof && !numbers_has(&f->carried, carried_number(f, a->hash, false, a->key, d))) {
         if (f->keys[a->key].carried[d])
-            f->failed |= !plan_free(plan, path);
+            free_path(f, path);
         return;
     }
-    f->failed |= !plan_free(plan, path);
-    if (p->birth == f->message)
+    free_path(f, path);
+    if (p->birth == f->number)
         return;
-    p->birth = f->message;
+    p->birth = f->number;
     p->variable = plan_variable(plan, proof ? t->variable[d] : p->variable);
     f->failed |= p->variable == SPOKEN_NONE;
     if (proof)
@@ -355,8 +381,8 @@ static void say(struct inference *f, const struct atom *a) {
     if (f->pass == PASS_COUNT && a->form != ATOM_BEHIND)
         return;
     struct text_said *t;
-    struct place_said *p = spoken_say(&f->spoken, a, f->direction, f->message, ++key->ordinal[f->direction], &t);
-    if (p && p->first == f->message)
+    struct place_said *p = spoken_say(&f->spoken, a, f->direction, f->number, ++key->ordinal[f->direction], &t);
+    if (p && p->first == f->number)
         p->outline = f->outline;
     if (p && f->pass == PASS_FILL)
         bear(f, a, p, t);
@@ -424,7 +450,8 @@ static void fill_refreshed(struct inference *f) {
     uint32_t slots = plan->slot_count, at = plan->slots_of[f->message];
     for (uint32_t i = 0; i < f->structure->count; i++) {
         const struct message_value *v = &f->structure->values[i];
-        struct slot slot = {.begin = v->begin, .end = v->end, .value_kind = v->kind, .nested = v->nested};
+        struct slot slot = {
+            .begin = v->begin, .end = v->end, .value_kind = v->kind, .nested = v->nested, .code = v->code};
         while (at < slots && plan->slots[at].end <= v->begin)
             at++;
         bool taken = at < slots && plan->slots[at].begin < v->end;
@@ -444,6 +471,25 @@ static void fill_refreshed(struct inference *f) {
     }
 }
 
+/* Of names there are many, and hardly any is an id: after COLLECT they are looked at only if some rule has one. */
+static void walk_names(struct inference *f) {
+    const struct atoms *a = &f->atoms;
+    struct link link;
+    for (uint32_t i = 0; i < a->name_count; i++) {
+        const struct atom *name = &a->names[i];
+        if (f->pass == PASS_COLLECT || f->pass == PASS_SPLIT)
+            collect(f, name);
+        if (f->pass == PASS_COUNT || f->pass == PASS_SPLIT)
+            count(f, name);
+        if (f->pass >= PASS_CARRY && find_link(f, name, &link)) {
+            if (f->pass == PASS_CARRY)
+                carry(f, name, &link);
+            else
+                fill_slot(f, name, &link);
+        }
+    }
+}
+
 static void walk_message(struct inference *f) {
     struct atoms *a = &f->atoms;
     atoms_read(a, f->structure, f->recorded->data);
@@ -451,6 +497,8 @@ static void walk_message(struct inference *f) {
         f->failed = true;
         return;
     }
+    for (uint32_t i = 0; i < a->count && f->pass != PASS_COUNT; i++)
+        spoken_expect(&f->spoken, a->items[i].hash);
     f->outline = f->has_split ? outline_of(f) : 0;
     if (f->pass >= PASS_CARRY) {
         for (uint32_t i = 0; i < a->count;)
@@ -462,6 +510,7 @@ static void walk_message(struct inference *f) {
         if (f->pass != PASS_COLLECT)
             count(f, &a->items[i]);
     }
+    walk_names(f);
     for (uint32_t i = 0; i < a->count; i++)
         if (may_be_said(&a->items[i]))
             say(f, &a->items[i]);
@@ -474,17 +523,31 @@ static void report(struct inference *f) {
     f->done++;
 }
 
+/* What the client said before its first message: nothing comes again in it, but of it. */
+static void walk_handshake(struct inference *f) {
+    struct connection_plan *plan = &f->c->plans[f->connection];
+    f->message = MESSAGE_HANDSHAKE;
+    f->number = 0;
+    f->recorded = &plan->handshake;
+    f->direction = EVENT_INCOMING;
+    f->structure = &plan->handshake_structure;
+    walk_message(f);
+    plan->handshake_variables = plan->variable_count;
+}
+
 static void walk_connection(struct inference *f, uint32_t connection) {
     const struct replay_connection *r = &f->c->source->connections[connection];
     struct connection_plan *plan = &f->c->plans[connection];
     f->connection = connection;
     spoken_clear(&f->spoken);
+    walk_handshake(f);
     for (size_t m = 0; m < r->message_count && !f->failed; m++) {
         if (f->pass < PASS_CARRY && m >= CORRELATE_MESSAGES_MAX) {
             f->c->cut = true;
             return;
         }
         f->message = (uint32_t)m;
+        f->number = f->message + 1;
         f->recorded = &r->messages[m];
         f->direction = f->recorded->direction;
         f->structure = &plan->structures[m];
@@ -498,8 +561,25 @@ static void walk_connection(struct inference *f, uint32_t connection) {
     }
 }
 
-static void walk(struct inference *f, enum pass pass) {
+/* Words within texts are many. Those that say little are looked up, but neither counted nor said (collect(), count(),
+ * may_be_said()), and once the rules are known they matter only where one carries them over. */
+static enum strength parts_from(const struct inference *f, enum pass pass) {
+    if (pass == PASS_COLLECT || pass == PASS_SPLIT)
+        return STRENGTH_WORD;
+    if (pass == PASS_COUNT)
+        return STRENGTH_PROOF;
+    return f->c->asked_count ? STRENGTH_NONE : STRENGTH_WORD;
+}
+
+static void begin_pass(struct inference *f, enum pass pass) {
     f->pass = pass;
+    f->atoms.parts_from = parts_from(f, pass);
+    f->atoms.sought_alone = pass >= PASS_CARRY && !f->c->asked_count;
+    f->atoms.without_hashes = pass == PASS_COUNT;
+}
+
+static void walk(struct inference *f, enum pass pass) {
+    begin_pass(f, pass);
     for (uint32_t i = 0; i < f->key_cap; i++) /* connections count anew */
         f->keys[i].said[0] = f->keys[i].said[1] = 0;
     for (uint32_t i = 0; i < f->c->source->count && !f->failed; i++)
@@ -508,16 +588,21 @@ static void walk(struct inference *f, enum pass pass) {
 
 /* Most keys are in no rule: these need not be looked up again. */
 static void mark_reached(struct inference *f) {
+    struct keys *keys = &f->c->keys;
     for (uint32_t i = 0; f->keys && i < f->c->rules.count; i++) {
         const struct rule *r = &f->c->rules.items[i];
         if (r->verdict <= VERDICT_STRONG || r->split)
             f->keys[r->target].reached[r->from] = true;
     }
+    for (uint32_t i = 0; f->keys && i < keys->count; i++)
+        keys->items[i].sought = f->keys[i].reached[0] || f->keys[i].reached[1];
 }
 
 static void find_rules(struct inference *f) {
     struct rules *rules = &f->c->rules;
+    f->atoms.with_names = true;
     walk(f, PASS_COLLECT);
+    f->atoms.with_names = f->has_names || f->c->asked_count;
     if (f->failed || !rules->count)
         return;
     rules_chain(rules);
@@ -540,7 +625,7 @@ static void fill(struct inference *f) {
         walk(f, PASS_CARRY);
     if (!f->carried.count && !f->refresh)
         return;
-    f->pass = PASS_FILL;
+    begin_pass(f, PASS_FILL);
     for (uint32_t i = 0; i < f->c->source->count && !f->failed; i++) {
         struct connection_plan *plan = &f->c->plans[i];
         if (!plan_begin(plan, f->c->source->connections[i].message_count) ||
@@ -557,6 +642,7 @@ int infer(struct correlation *c, const struct correlate_options *o, const struct
     struct inference f = {.c = c, .options = o, .marks = marks};
     keys_init(&c->keys, c->paths);
     c->rules.key_table = &c->keys;
+    c->rules.bytes = path_table_bytes(c->paths);
     f.atoms = (struct atoms){.keys = &c->keys, .paths = c->paths, .excluded = marks->excluded};
     f.outlines = calloc(path_count(c->paths) + 1, sizeof *f.outlines);
     for (size_t i = 0; i < c->source->count; i++)

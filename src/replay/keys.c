@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "replay/bytes.h"
 #include "replay/strength.h"
 
 /* What a hostile recording can make of it: places beyond these are in no rule. */
@@ -13,15 +14,17 @@
 void keys_init(struct keys *k, const struct path_table *paths) {
     *k = (struct keys){.paths = path_count(paths)};
     k->of_path = malloc((k->paths + 1) * sizeof *k->of_path);
-    k->failed = !k->of_path;
-    for (uint32_t i = 0; k->of_path && i < k->paths; i++)
-        k->of_path[i] = KEY_NONE;
+    k->of_names = malloc((k->paths + 1) * sizeof *k->of_names);
+    k->failed = !k->of_path || !k->of_names;
+    for (uint32_t i = 0; !k->failed && i < k->paths; i++)
+        k->of_path[i] = k->of_names[i] = KEY_NONE;
 }
 
 void keys_fini(struct keys *k) {
     free(k->items);
     free(k->slots);
     free(k->of_path);
+    free(k->of_names);
     slab_fini(&k->slab);
     buf_fini(&k->text);
     *k = (struct keys){0};
@@ -172,6 +175,17 @@ static void write_pattern(struct buf *out, const char *path) {
     }
 }
 
+static uint16_t field_of(const struct path_table *paths, const char *path) {
+    const struct bytes_schema *schema = path_table_bytes(paths);
+    char name[BYTES_NAME_MAX];
+    for (uint32_t i = 0; schema && i < schema->field_count; i++) {
+        bytes_field_name(&schema->fields[i], name);
+        if (!strcmp(name, path))
+            return (uint16_t)(i + 1);
+    }
+    return 0;
+}
+
 static void describe(struct key *key, const char *path, const char *name) {
     bool word = !strncmp(path, "@word/", 6), head = !strncmp(path, "@head/", 6);
     set_name(key, name, strlen(name));
@@ -182,6 +196,11 @@ static void describe(struct key *key, const char *path, const char *name) {
     }
     key->tag |= is_tag(key->name);
     key->state = is_state(key->name);
+    if (!strncmp(path, "/@path/", 7)) { /* of a request: a place, and no name */
+        key->name[0] = '\0';
+        key->positional = key->state = true;
+    }
+    key->asked = !strncmp(path, "/@query/", 8);
     key->leading = !strcmp(key->text, "/0");
 }
 
@@ -196,7 +215,24 @@ uint32_t key_of_path(struct keys *k, const struct path_table *paths, uint32_t pa
     uint32_t key = intern(k, &is_new);
     if (is_new)
         describe(&k->items[key], path_text(paths, path), path_name(paths, path));
+    if (is_new && !strncmp(path_text(paths, path), "@bytes/", 7))
+        k->items[key].field = field_of(paths, path_text(paths, path));
     return k->of_path[path] = key;
+}
+
+uint32_t key_of_names(struct keys *k, const struct path_table *paths, uint32_t path) {
+    if (path >= k->paths || k->failed)
+        return KEY_NONE;
+    if (k->of_names[path] != KEY_NONE)
+        return k->of_names[path];
+    buf_reset(&k->text);
+    write_pattern(&k->text, path_text(paths, path));
+    buf_puts(&k->text, "/@name");
+    bool is_new;
+    uint32_t key = intern(k, &is_new);
+    if (is_new)
+        set_name(&k->items[key], "id", 2); /* it names what stands there */
+    return k->of_names[path] = key;
 }
 
 /* ---- of parts ---- */

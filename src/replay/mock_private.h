@@ -85,9 +85,13 @@ bool mock_is_chosen(const struct kind *kind, uint32_t path);
 
 /* ---- mock_echo.c ---- */
 
-/* All echoes of a kind, as its first sample shows them. */
+/* All echoes of a kind, as the sample with the longest answer shows them. */
 MF_MUSTCHECK int mock_find_echoes(struct export *x, const struct kind *kind, struct echo echoes[ECHOES_MAX],
                                   size_t *count);
+
+/* One sample: its request's value at `from`, and that of its answer's message at `to`. 1: equal; 0: not, or one is
+ * missing. *text: the value. */
+MF_MUSTCHECK int mock_echo_holds(struct export *x, const struct exchange *e, const struct echo *echo, struct buf *text);
 
 /* ---- mock_rule.c ---- */
 

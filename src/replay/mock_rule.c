@@ -13,10 +13,11 @@
 /* ---- answers ---- */
 
 /* A text message as a template: values that are echoes become placeholders. */
-static int put_text(struct export *x, const struct replay_message *m, uint32_t index, const struct echo *echoes,
-                    size_t count, struct buf *out) {
+static int put_text(struct export *x, const struct exchange *e, uint32_t index, const struct echo *echoes, size_t count,
+                    struct buf *out) {
+    const struct replay_message *m = mock_answer(e, index);
     struct structure s = {0};
-    struct buf text = BUF_INIT, name = BUF_INIT;
+    struct buf text = BUF_INIT, name = BUF_INIT, value = BUF_INIT;
     const char *data = (const char *)m->data;
     size_t at = 0;
     int rc = mock_read(x, m, &s);
@@ -27,6 +28,10 @@ static int put_text(struct export *x, const struct replay_message *m, uint32_t i
             if (echoes[k].answer != index || echoes[k].to != v->path || v->begin < at ||
                 !template_path(&name, path_text(x->paths, echoes[k].from)))
                 continue;
+            int held = mock_echo_holds(x, e, &echoes[k], &value);
+            rc = MIN(held, MF_OK);
+            if (held <= 0)
+                break; /* not in this one */
             template_escape(&text, data + at, v->begin - at, true);
             buf_puts(&text, "{{");
             buf_append(&text, name.data, name.len);
@@ -41,6 +46,7 @@ static int put_text(struct export *x, const struct replay_message *m, uint32_t i
     structure_fini(&s);
     buf_fini(&text);
     buf_fini(&name);
+    buf_fini(&value);
     return rc;
 }
 
@@ -89,7 +95,7 @@ static int put_answer(struct export *x, const struct exchange *e, const struct e
         if (m->binary)
             mock_put_binary(out, m);
         else
-            rc = put_text(x, m, k, echoes, count, out);
+            rc = put_text(x, e, k, echoes, count, out);
         buf_putc(out, '\n');
         written++;
     }

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/hash.h"
+#include "replay/bytes.h"
 #include "replay/slab.h"
 
 /* What a hostile recording can make of a table: paths that do not fit are not known, nothing more. */
@@ -30,6 +31,7 @@ struct path_table {
     uint32_t mask;
     uint64_t seed; /* so that nobody can prepare names that meet in one slot */
     struct slab slab;
+    struct bytes_schema *bytes;
 };
 
 /* ---- hashes ---- */
@@ -199,8 +201,11 @@ int path_below(const struct path_table *t, struct path_table *add, struct place 
 }
 
 static int add_roots(struct path_table *t) {
-    static const char *const texts[PATH_ROOTS] = {
-        [PATH_JSON] = "", [PATH_HEAD] = "@head", [PATH_WORD] = "@word", [PATH_RECORD] = "@record"};
+    static const char *const texts[PATH_ROOTS] = {[PATH_JSON] = "",
+                                                  [PATH_HEAD] = "@head",
+                                                  [PATH_WORD] = "@word",
+                                                  [PATH_RECORD] = "@record",
+                                                  [PATH_BYTES] = "@bytes"};
     if (grow(t) < 0)
         return MF_ENOMEM;
     for (uint32_t i = 0; i < PATH_ROOTS; i++)
@@ -232,8 +237,18 @@ void path_table_free(struct path_table *t) {
         return;
     free(t->paths);
     free(t->slots);
+    free(t->bytes);
     slab_fini(&t->slab);
     free(t);
+}
+
+void path_table_set_bytes(struct path_table *t, struct bytes_schema *schema) {
+    free(t->bytes);
+    t->bytes = schema;
+}
+
+const struct bytes_schema *path_table_bytes(const struct path_table *t) {
+    return t->bytes;
 }
 
 uint32_t path_count(const struct path_table *t) {
@@ -246,6 +261,10 @@ const char *path_text(const struct path_table *t, uint32_t path) {
 
 const char *path_name(const struct path_table *t, uint32_t path) {
     return path < t->count ? t->paths[path].name : "";
+}
+
+uint32_t path_parent(const struct path_table *t, uint32_t path) {
+    return path < t->count && path >= PATH_ROOTS ? t->paths[path].parent : PATH_UNKNOWN;
 }
 
 unsigned path_flags_of(const struct path_table *t, uint32_t path) {

@@ -6,7 +6,7 @@
 #include "replay/structure.h"
 
 /* What every table begins with. */
-enum { PATH_JSON, PATH_HEAD, PATH_WORD, PATH_RECORD, PATH_ROOTS };
+enum { PATH_JSON, PATH_HEAD, PATH_WORD, PATH_RECORD, PATH_BYTES, PATH_ROOTS };
 
 enum path_flags {
     PATH_ELEMENT = 1, /* of an array; the words of a text too */
@@ -26,6 +26,7 @@ struct place path_root(unsigned root);
  * With `add` (the same table) it is added when it is new; what has no room in it is PATH_UNKNOWN. MF_ENOMEM. */
 MF_MUSTCHECK int path_below(const struct path_table *t, struct path_table *add, struct place parent,
                             const char *segment, size_t len, bool element, bool alike, struct place *out);
+uint32_t path_parent(const struct path_table *t, uint32_t path);   /* PATH_UNKNOWN: it is a root, or unknown */
 unsigned path_flags_of(const struct path_table *t, uint32_t path); /* enum path_flags; 0: unknown */
 
 /* Is it among these, which are sorted? */

@@ -1,43 +1,38 @@
 /* What was found for one connection, message by message. */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "replay/correlation.h"
 
-static bool room(void **items, uint32_t count, uint32_t *cap, size_t size) {
-    if (count < *cap)
-        return true;
-    uint32_t more = *cap ? *cap * 2 : 16;
-    void *grown = realloc(*items, more * size);
-    if (!grown)
-        return false;
-    *items = grown;
-    *cap = more;
-    return true;
-}
-
 bool plan_slot(struct connection_plan *p, struct slot slot) {
-    if (!room((void **)&p->slots, p->slot_count, &p->slot_cap, sizeof *p->slots))
+    if (!ARRAY_ROOM(p->slots, p->slot_count, p->slot_cap, 16))
         return false;
     p->slots[p->slot_count++] = slot;
     return true;
 }
 
 bool plan_birth(struct connection_plan *p, struct birth birth) {
-    if (!room((void **)&p->births, p->birth_count, &p->birth_cap, sizeof *p->births))
+    if (birth.message == MESSAGE_HANDSHAKE) {
+        if (!ARRAY_ROOM(p->handshake_births, p->handshake_birth_count, p->handshake_birth_cap, 16))
+            return false;
+        p->handshake_births[p->handshake_birth_count++] = birth;
+        return true;
+    }
+    if (!ARRAY_ROOM(p->births, p->birth_count, p->birth_cap, 16))
         return false;
     p->births[p->birth_count++] = birth;
     return true;
 }
 
 bool plan_free(struct connection_plan *p, uint32_t path) {
-    if (!room((void **)&p->free_paths, p->free_count, &p->free_cap, sizeof *p->free_paths))
+    if (!ARRAY_ROOM(p->free_paths, p->free_count, p->free_cap, 16))
         return false;
     p->free_paths[p->free_count++] = path;
     return true;
 }
 
 uint32_t plan_variable(struct connection_plan *p, uint32_t parent) {
-    if (!room((void **)&p->parents, p->variable_count, &p->variable_cap, sizeof *p->parents))
+    if (!ARRAY_ROOM(p->parents, p->variable_count, p->variable_cap, 16))
         return SPOKEN_NONE;
     p->parents[p->variable_count] = parent;
     return p->variable_count++;
@@ -111,6 +106,7 @@ void plan_fini(struct connection_plan *p) {
     free(p->births);
     free(p->free_paths);
     free(p->parents);
+    free(p->handshake_births);
     free(p->slots_of);
     free(p->births_of);
     free(p->free_of);
@@ -131,6 +127,11 @@ static size_t nth(const char *text, size_t len, const char *part, size_t size, s
 
 bool part_in_message(const void *data, const struct message_value *v, const char *text, size_t size, uint32_t begin,
                      uint32_t end, uint32_t *from, uint32_t *to) {
+    if (v->code) { /* behind its length, as it is */
+        *from = v->end - (uint32_t)size + begin;
+        *to = *from + (end - begin);
+        return true;
+    }
     size_t quotes = v->kind == VALUE_STRING, raw_len = v->end - v->begin;
     const char *raw = (const char *)data + v->begin;
     if (!v->nested && raw_len == size + 2 * quotes) { /* no escapes */

@@ -2,6 +2,7 @@
 #include "replay/player.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "player_private.h"
@@ -31,11 +32,14 @@ int player_new(struct correlation *c, size_t connection, const struct player_opt
     else if (player_plan_new(c, connection, options->plays, options->hints, &p->plan) < 0)
         p->plan = NULL;
     p->options.plan = NULL;
+    p->options.handshake = NULL;
     if (p->plan != NULL) {
         MUST(p->plan->plays == options->plays && p->plan->correlation == c);
         p->bindings = calloc(p->plan->count + 1, sizeof(struct bindings *));
     }
-    if (p->plan == NULL || p->bindings == NULL) {
+    if (options->handshake)
+        p->handshake = strdup(options->handshake);
+    if (p->plan == NULL || p->bindings == NULL || (options->handshake && p->handshake == NULL)) {
         player_free(p);
         return MF_ENOMEM;
     }
@@ -53,6 +57,7 @@ void player_free(struct player *p) {
         bindings_free(p->bindings[i]);
     free(p->bindings);
     free(p->turns);
+    free(p->handshake);
     buf_fini(&p->out);
     player_plan_unref(p->plan);
     free(p);
@@ -313,6 +318,7 @@ static void begin_round(struct player *p, uint64_t now_us, uint64_t due_us) {
     p->recorded_us = 0;
     p->round++;
     p->frame = 0;
+    p->run = 0;
     p->before = 0;
     p->theirs_closed = false;
     p->early_count = p->beats = 0;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "player_private.h"
 
 #define LOOK_AHEAD 64u /* answers: a message costs the same however many it has */
@@ -42,8 +43,11 @@ static bool is_part(const struct player *p, const struct answer *a, uint32_t num
     uint32_t message;
     (void)plan_locate(p->plan, number, &message);
     size_t begins = p->rc->messages[message].first_frame;
-    /* Ahead of the main sequence, which may have come so far by now; or behind it. */
-    return m->link == LINK_VARIABLE && (a->early ? begins >= p->frame : begins < a->until);
+    if (m->link != LINK_VARIABLE)
+        return false;
+    /* Ahead of the main sequence, which may have come so far by now: once the first part is out it passes over the
+     * others. Or behind it. */
+    return a->early ? a->begun || begins >= p->frame : begins < a->until;
 }
 
 /* Moves on to a message that is a part of the answer. False: there is none left. */
@@ -88,14 +92,8 @@ int answers_begin(struct player *p, const struct answer *kind, const struct live
         return MF_OK;
     if (p->answer_count == ANSWERS_MAX)
         drop(p, p->open && p->open_answer == p->answers[0].id ? 1 : 0);
-    if (p->answer_count == p->answer_cap) {
-        uint32_t cap = p->answer_cap ? p->answer_cap * 2 : 2;
-        struct answer *answers = realloc(p->answers, cap * sizeof *answers);
-        if (answers == NULL)
-            return MF_ENOMEM;
-        p->answers = answers;
-        p->answer_cap = cap;
-    }
+    if (!ARRAY_ROOM(p->answers, p->answer_count, p->answer_cap, 2))
+        return MF_ENOMEM;
     if (take_values(p, &a, live) < 0) {
         answer_fini(&a);
         return MF_ENOMEM;
@@ -156,15 +154,10 @@ struct answer *answers_next(struct player *p, uint64_t *due_us, size_t *frame) {
 static int note_early(struct player *p, uint32_t to) {
     if (answers_gave_early(p, to))
         return MF_OK;
-    if (p->early_count == p->early_cap) {
-        uint32_t cap = p->early_cap ? p->early_cap * 2 : 4;
-        uint32_t *early = realloc(p->early, cap * sizeof *early);
-        if (early == NULL)
-            return MF_ENOMEM;
-        p->early = early;
-        p->early_cap = cap;
-    }
+    if (!ARRAY_ROOM(p->early, p->early_count, p->early_cap, 4))
+        return MF_ENOMEM;
     p->early[p->early_count++] = to;
+    p->impatient = true;
     return MF_OK;
 }
 
@@ -176,6 +169,7 @@ bool answers_send(struct player *p, uint64_t now_us, struct answer *a, size_t fr
     bool begins = frame == m->first_frame;
     if (a->early && note_early(p, a->to) < 0)
         return false;
+    a->begun = true;
     if ((begins || a->whole) && player_render(p, a->bindings, now_us, number)) {
         if (frame != m->last_frame) { /* in one frame, when the last one was sent */
             a->whole = true;

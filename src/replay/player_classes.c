@@ -2,6 +2,7 @@
  * its own with one look into a table, however long the recording is. */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "player_plan.h"
 #include "replay/correlation.h"
@@ -57,41 +58,6 @@ static const uint32_t *free_paths_of(const struct player_plan *plan, const struc
     return form->free_count ? plan->free_paths + form->free_paths : NULL;
 }
 
-/* Letters, and what joins them. */
-static bool is_plain_word(const char *s, size_t len) {
-    for (size_t i = 0; i < len; i++) {
-        if (!((s[i] | 0x20) >= 'a' && (s[i] | 0x20) <= 'z') && !strchr("_-.:/@ ", s[i]))
-            return false;
-    }
-    return len > 0 && len <= PLAIN_WORD_MAX;
-}
-
-bool plan_value_counts(const struct player_plan *plan, const struct plan_form *form, uint32_t path, const char *text,
-                       size_t len) {
-    if (path == PATH_UNKNOWN)
-        return true;
-    if (plan->any_paths && plan->any_paths[path])
-        return false;
-    if (plan_is_time(plan, text, len))
-        return false;
-    return !paths_include(free_paths_of(plan, form), form->free_count, path) || is_plain_word(text, len);
-}
-
-static int mark_any_paths(struct player_plan *plan) {
-    const struct path_table *paths = correlation_paths(plan->correlation);
-    uint32_t count = path_count(paths);
-    if (plan->any_count == 0)
-        return MF_OK;
-    plan->any_paths = calloc((size_t)count + 1, sizeof *plan->any_paths);
-    if (plan->any_paths == NULL)
-        return MF_ENOMEM;
-    for (uint32_t path = 0; path < count; path++) {
-        for (size_t i = 0; i < plan->any_count && !plan->any_paths[path]; i++)
-            plan->any_paths[path] = path_matches(plan->any[i], path_text(paths, path));
-    }
-    return MF_OK;
-}
-
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
@@ -117,7 +83,9 @@ static uint64_t iso_days(const char *s, size_t len) {
     return year < 1970 ? 0 : (year - 1970) * 365 + (year - 1969) / 4 + month * 30 + day; /* a few days off */
 }
 
-bool plan_is_time(const struct player_plan *plan, const char *s, size_t len) {
+/* A point in time between the recording and now, more or less: Unix seconds to nanoseconds, or ISO 8601. No two runs
+ * have the same. */
+static bool is_time(const struct player_plan *plan, const char *s, size_t len) {
     size_t digits = 0;
     while (digits < len && is_digit(s[digits]))
         digits++;
@@ -138,12 +106,47 @@ bool plan_is_time(const struct player_plan *plan, const char *s, size_t len) {
     return i == len && seconds >= plan->time_from_s && seconds <= plan->time_until_s;
 }
 
+/* Letters, and what joins them. */
+static bool is_plain_word(const char *s, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        if (!((s[i] | 0x20) >= 'a' && (s[i] | 0x20) <= 'z') && !strchr("_-.:/@ ", s[i]))
+            return false;
+    }
+    return len > 0 && len <= PLAIN_WORD_MAX;
+}
+
+bool plan_value_counts(const struct player_plan *plan, const struct plan_form *form, uint32_t path, const char *text,
+                       size_t len) {
+    if (path == PATH_UNKNOWN)
+        return true;
+    if (plan->any_paths && plan->any_paths[path])
+        return false;
+    if (is_time(plan, text, len))
+        return false;
+    return !paths_include(free_paths_of(plan, form), form->free_count, path) || is_plain_word(text, len);
+}
+
+static int mark_any_paths(struct player_plan *plan) {
+    const struct path_table *paths = correlation_paths(plan->correlation);
+    uint32_t count = path_count(paths);
+    if (plan->any_count == 0)
+        return MF_OK;
+    plan->any_paths = calloc((size_t)count + 1, sizeof *plan->any_paths);
+    if (plan->any_paths == NULL)
+        return MF_ENOMEM;
+    for (uint32_t path = 0; path < count; path++) {
+        for (size_t i = 0; i < plan->any_count && !plan->any_paths[path]; i++)
+            plan->any_paths[path] = path_matches(plan->any[i], path_text(paths, path));
+    }
+    return MF_OK;
+}
+
 /* "ping:1705314600000": how much of it stands before a time; all of it, when there is none. */
 static size_t len_before_time(const struct player_plan *plan, const char *s, size_t len) {
     size_t at = len;
     while (at > 0 && is_digit(s[at - 1]))
         at--;
-    return at > 0 && plan_is_time(plan, s + at, len - at) ? at : len;
+    return at > 0 && is_time(plan, s + at, len - at) ? at : len;
 }
 
 /* Sums, so that the order of members does not matter. */
@@ -212,14 +215,8 @@ static void table_add(struct plan_table *t, uint64_t hash, uint32_t index) {
 }
 
 static int add_form(struct player_plan *plan, uint64_t shape, const uint32_t *paths, uint32_t count) {
-    if (plan->form_count == plan->form_cap) {
-        uint32_t cap = plan->form_cap ? plan->form_cap * 2 : 8;
-        struct plan_form *forms = realloc(plan->forms, cap * sizeof *forms);
-        if (forms == NULL)
-            return MF_ENOMEM;
-        plan->forms = forms;
-        plan->form_cap = cap;
-    }
+    if (!ARRAY_ROOM(plan->forms, plan->form_count, plan->form_cap, 8))
+        return MF_ENOMEM;
     if (plan->free_count + count > plan->free_cap) {
         uint32_t cap = (plan->free_count + count) * 2;
         uint32_t *free_paths = realloc(plan->free_paths, cap * sizeof *free_paths);
@@ -284,14 +281,8 @@ static int add_member(struct player_plan *plan, uint32_t number, uint64_t key, u
         plan->messages[number].class = index;
         return MF_OK;
     }
-    if (plan->class_count == plan->class_cap) {
-        uint32_t cap = plan->class_cap ? plan->class_cap * 2 : 16;
-        struct plan_class *classes = realloc(plan->classes, cap * sizeof *classes);
-        if (classes == NULL)
-            return MF_ENOMEM;
-        plan->classes = classes;
-        plan->class_cap = cap;
-    }
+    if (!ARRAY_ROOM(plan->classes, plan->class_count, plan->class_cap, 16))
+        return MF_ENOMEM;
     if (table_grow(&plan->class_table, plan, class_hash) < 0)
         return MF_ENOMEM;
     index = plan->class_count++;
@@ -368,7 +359,7 @@ static int classify_ours(struct player_plan *plan, const struct plan_connection 
         buf_reset(text);
         value_text(text, m->data, v);
         const char *value = (const char *)text->data;
-        if (!plan_is_time(plan, value, text->len))
+        if (!is_time(plan, value, text->len))
             key += mix(hash_bytes(value, len_before_time(plan, value, text->len)) + v->path);
     }
     return text->failed ? MF_ENOMEM : add_member(plan, pc->first + message, key, REPLAY_NONE);

@@ -30,16 +30,3 @@ void player_describe(const struct player *p, uint32_t message, struct buf *out) 
     buf_printf(out, "message %u of %s at %.3f s: ", index + 1, rc->name, (double)m->time_us / 1e6);
     excerpt(out, m);
 }
-
-size_t player_missing(const struct player *p, uint32_t *first) {
-    uint32_t missing = p->pc->awaited_count - p->come_count;
-    if (missing == 0)
-        return 0;
-    uint32_t ordinal = p->window;
-    if (p->lost)
-        ordinal = p->first_lost;
-    else if (p->come != UINT64_MAX)
-        ordinal += (uint32_t)__builtin_ctzll(~p->come);
-    *first = p->pc->awaited[MIN(ordinal, p->pc->awaited_count - 1)] - p->pc->first;
-    return missing;
-}

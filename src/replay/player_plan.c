@@ -16,6 +16,7 @@ static void plan_free(struct player_plan *plan) {
     for (size_t i = 0; i < plan->count; i++)
         connection_fini(&plan->connections[i]);
     plan_classes_fini(plan);
+    plan_runs_fini(plan);
     free(plan->connections);
     free(plan->messages);
     free(plan->answers);

@@ -62,6 +62,14 @@ struct plan_connection {
     uint64_t *times; /* of frames, made to run forward; NULL: they do */
 };
 
+/* What ours says in a row, nothing of theirs in between, and goes out as recorded: frames of whole messages. */
+struct plan_run {
+    size_t at;             /* in plan->laid_out */
+    uint32_t len, payload; /* bytes: with headers, without */
+    uint32_t first, count; /* frames of the connection */
+    bool pulse;            /* one of pulse_class is among them */
+};
+
 struct player_plan {
     atomic_int refs;
     struct correlation *correlation;
@@ -87,6 +95,10 @@ struct player_plan {
     /* What ours says at regular intervals to stay alive; REPLAY_NONE: nothing. */
     uint32_t pulse_class;
     uint64_t pulse_us;
+    /* player_plan_lay_out(): in the order of the recording. NULL: nothing is laid out. */
+    struct plan_run *runs;
+    uint32_t run_count;
+    uint8_t *laid_out;
 };
 
 /* The connection that a number belongs to; *message is its index there. */
@@ -113,9 +125,6 @@ void plan_classes_fini(struct player_plan *plan);
 #define PLAN_CLASSES_MAX 16u /* of more kinds of freedom than that the first one is taken */
 size_t plan_classes_of(const struct player_plan *plan, const struct structure *s, const void *data, size_t len,
                        uint32_t classes[PLAN_CLASSES_MAX], struct buf *text);
-/* A point in time between the recording and now, more or less: Unix seconds to nanoseconds, or ISO 8601. No two runs
- * have the same. */
-bool plan_is_time(const struct player_plan *plan, const char *text, size_t len);
 /* Does a value tell messages of that form apart? Not where their sender was free, unless it chose a plain word: "BTC"
  * and "ETH" mean different things even where they are merely said again. */
 bool plan_value_counts(const struct player_plan *plan, const struct plan_form *form, uint32_t path, const char *text,
@@ -124,6 +133,9 @@ bool plan_value_counts(const struct player_plan *plan, const struct plan_form *f
 /* player_links.c: which of ours answer which of theirs. MF_ENOMEM. */
 MF_MUSTCHECK int plan_link(struct player_plan *plan, const struct plan_connection *pc);
 MF_MUSTCHECK int plan_collect_answers(struct player_plan *plan);
+
+/* player_runs.c */
+void plan_runs_fini(struct player_plan *plan);
 
 /* player_heartbeats.c: what may be missing. Only for plans of one connection. */
 void plan_find_heartbeats(struct player_plan *plan, struct plan_connection *pc);

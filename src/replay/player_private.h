@@ -14,6 +14,7 @@ struct answer {
     bool whole;                /* the one under way goes out in one frame, with live values */
     bool linked_only;          /* of the answers only those that say again what it said, or are tied to it */
     bool early;                /* the main sequence skips what goes out here */
+    bool begun;                /* a part of it has gone out */
     bool fresh_only;           /* early: what says again a name used throughout may wait for more than this message */
     size_t until;              /* only what begins before this frame: the main sequence plays the rest. SIZE_MAX: all */
     uint64_t id;               /* tells answers apart, also when the list moves */
@@ -40,6 +41,7 @@ struct player {
 
     /* the main sequence */
     size_t frame;       /* the next one */
+    uint32_t run;       /* in plan->runs: none before it begins at `frame` or later */
     uint32_t before;    /* awaited messages that stand before it */
     uint32_t last_held; /* the last of them that is waited for */
     uint64_t live_us;   /* live_us is recorded_us: what due times are counted from */
@@ -53,10 +55,8 @@ struct player {
     /* what has come of the awaited messages: bit 0 is the one with ordinal `window` */
     uint32_t window;
     uint64_t come, passed; /* passed: it is not waited for any more */
-    uint32_t lost, first_lost;
     uint32_t overtaken;    /* the ordinal of the first open one */
     uint64_t overtaken_us; /* since when later ones have come while the first open one has not; 0: that is not so */
-    uint32_t come_count;
 
     /* a message of ours that has begun and not ended: nobody else's data in between */
     bool open, open_whole;  /* open_whole: its frames are left out until the last, which has all of it */
@@ -70,9 +70,11 @@ struct player {
     uint64_t last_answer; /* the last id given */
     uint32_t *early;      /* numbers of theirs whose linked answers went out ahead of the main sequence */
     uint32_t early_count, early_cap;
+    bool impatient;  /* something was answered ahead of its turn: the other side takes an order of its own */
     uint32_t *turns; /* by class slot: the number of the member that is next; NULL: the first of each */
 
     struct bindings **bindings; /* by the plan's connections; NULL: not yet needed */
+    char *handshake;            /* the live client's; NULL: nothing of it comes again */
     struct buf out;
     struct replay_frame whole; /* what stands in for the frames of a message that was rendered */
     uint64_t ignored;

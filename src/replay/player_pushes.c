@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "player_plan.h"
+#include "replay/correlation.h"
 
 #define PUSHES_MIN 3u          /* of a shape: fewer are no stream */
 #define PULSES_MIN 3u          /* fewer have no rhythm */
@@ -10,11 +11,13 @@
 
 /* ---- pushes ---- */
 
-static bool has_variables(const struct player_plan *plan, const struct plan_connection *pc, uint32_t message) {
+/* Variables below `from` do not count. */
+static bool has_variables(const struct player_plan *plan, const struct plan_connection *pc, uint32_t message,
+                          uint32_t from) {
     size_t count;
     const struct slot *slots = correlation_slots(plan->correlation, pc->connection, message, &count);
     for (size_t i = 0; i < count; i++) {
-        if (slots[i].kind == SLOT_VARIABLE)
+        if (slots[i].kind == SLOT_VARIABLE && slots[i].variable >= from)
             return true;
     }
     return false;
@@ -24,8 +27,10 @@ static bool has_variables(const struct player_plan *plan, const struct plan_conn
 static bool looks_pushed(const struct player_plan *plan, const struct plan_connection *pc, uint32_t message) {
     const struct replay_connection *rc = plan_recorded(plan, pc);
     const struct plan_message *m = &plan->messages[pc->first + message];
+    /* What the client said in its handshake alone it did not ask for. */
+    uint32_t of_handshake = plan->correlation->plans[pc->connection].handshake_variables;
     if (rc->messages[message].direction == plan->plays || message == 0 ||
-        rc->messages[message - 1].direction == plan->plays || has_variables(plan, pc, message))
+        rc->messages[message - 1].direction == plan->plays || has_variables(plan, pc, message, of_handshake))
         return false;
     return !m->push; /* marked beforehand: we say again what it says */
 }
@@ -73,7 +78,7 @@ uint64_t plan_interval_of(const struct player_plan *plan, const struct plan_conn
 static bool may_pulse(const struct player_plan *plan, const struct plan_connection *pc, uint32_t number) {
     const struct replay_message *m = &plan_recorded(plan, pc)->messages[number - pc->first];
     const struct plan_message *pm = &plan->messages[number];
-    return m->first_frame == m->last_frame && pm->link != LINK_TIED && !has_variables(plan, pc, number - pc->first);
+    return m->first_frame == m->last_frame && pm->link != LINK_TIED && !has_variables(plan, pc, number - pc->first, 0);
 }
 
 /* The most frequent one. What answers the other side's heartbeats comes with those. */

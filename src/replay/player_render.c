@@ -1,5 +1,6 @@
 /* Recorded messages with live values. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "player_private.h"
@@ -9,8 +10,14 @@
 
 struct bindings *player_bindings_of(struct player *p, const struct plan_connection *pc) {
     struct bindings **b = &p->bindings[pc - p->plan->connections];
-    if (*b == NULL && bindings_new(p->plan->correlation, pc->connection, b) < 0)
+    if (*b != NULL)
+        return *b;
+    if (bindings_new(p->plan->correlation, pc->connection, b) < 0)
         *b = NULL;
+    else if (p->handshake && bindings_learn_handshake(*b, p->handshake, strlen(p->handshake)) < 0) {
+        bindings_free(*b);
+        *b = NULL;
+    }
     return *b;
 }
 
@@ -55,6 +62,7 @@ void player_send_whole(struct player *p, const struct replay_connection *rc, uin
     out->frame = &p->whole;
     out->data = p->out.data ? (const void *)p->out.data : "";
     out->len = p->out.len;
+    out->made = true;
 }
 
 void player_release_out(struct player *p) {

@@ -1,6 +1,7 @@
 /* What a live message is in the recording. */
 #include <stdlib.h>
 
+#include "batch.h"
 #include "player_private.h"
 
 /* What is less like a recorded message than this is another one: half of what it is made of is missing. Not so for what
@@ -11,9 +12,17 @@
 #define LOOKUP_CLASSES_MAX 512u /* compared with one by one, when the message is in no class */
 /* Against similarity: that it says again what is known (bindings_agree()), or something else. */
 #define AGREEMENT 100
+/* And that it is the one whose turn it is, where none is the same: "say good evening" is in its turn "say hello all",
+ * and not a later "say bye". */
+#define IN_TURN 60
 
-/* So long a message that came ahead of its turn goes unanswered: those that are only in another order come by then. */
+/* So long a message that came ahead of its turn goes unanswered: those that are only in another order come by then.
+ * Less where the answer has an id of its own, so that it matters little what else is answered first; and less once that
+ * was waited for in vain. */
 #define PATIENCE_US 250000u
+#define PATIENCE_LESS_US 25000u
+
+#define FRESH_LOOK_AHEAD 64u /* answers of one message */
 
 struct candidate {
     uint32_t number; /* REPLAY_NONE: none */
@@ -60,7 +69,7 @@ static bool cannot_be_better(struct player *p, uint32_t number, const struct liv
  * but for what its sender chose freely. */
 static struct candidate best_awaited(struct player *p, const struct live_message *live, bool alike) {
     struct candidate best = {REPLAY_NONE, 0};
-    uint32_t end = MIN(p->window + PLAYER_WINDOW, p->pc->awaited_count);
+    uint32_t end = MIN(p->window + PLAYER_WINDOW, p->pc->awaited_count), open = window_first_open(p);
     for (uint32_t i = p->window; i < end; i++) {
         uint32_t number = p->pc->awaited[i];
         if (!window_is_open(p, i) || (alike && !is_of_class(live, p->plan->messages[number].class)))
@@ -71,7 +80,7 @@ static struct candidate best_awaited(struct player *p, const struct live_message
         if (similar < (i < p->before || live->structure.form == FORM_BINARY ? 1 : SIMILAR_MIN))
             continue;
         int agrees = agreement(p, number, live);
-        int score = ((int)similar + AGREEMENT * agrees) * 2;
+        int score = ((int)similar + AGREEMENT * agrees + (!alike && i == open ? IN_TURN : 0)) * 2;
         if (player_in_order(p) && (p->passed >> (i - p->window) & 1) && !p->plan->messages[number].push)
             score--; /* given up: it may be late, but one that is waited for comes first */
         if (best.number == REPLAY_NONE || score > best.score)
@@ -173,6 +182,22 @@ static bool take_unawaited(struct player *p, uint64_t now_us, const struct live_
     return false;
 }
 
+/* Does all that answers it say ids that were chosen for it alone? */
+static bool has_fresh_answer(const struct player *p, uint32_t number) {
+    const struct plan_message *to = &p->plan->messages[number];
+    uint32_t end = MIN(to->answer_count, FRESH_LOOK_AHEAD);
+    for (uint32_t i = 0; i < end; i++) {
+        const struct plan_message *m = &p->plan->messages[p->plan->answers[to->answers + i]];
+        if (m->link == LINK_VARIABLE && !m->fresh)
+            return false;
+    }
+    return end > 0;
+}
+
+static uint64_t patience_with(const struct player *p, uint32_t number) {
+    return p->impatient || has_fresh_answer(p, number) ? PATIENCE_LESS_US : PATIENCE_US;
+}
+
 /* One that was awaited, in its turn, ahead of it, or after it was given up. */
 static int take_awaited(struct player *p, uint64_t now_us, const struct live_message *live, uint32_t number) {
     uint32_t ordinal = p->plan->messages[number].ordinal;
@@ -189,7 +214,7 @@ static int take_awaited(struct player *p, uint64_t now_us, const struct live_mes
     /* Ahead of its turn, which may never come if its sender waits for the answer first; or others are missing that were
      * under way at once in the recording, and are not now. */
     if (player_in_order(p) && player_is_held(p)) {
-        kind = (struct answer){.to = number, .live_us = time_add(now_us, PATIENCE_US), .until = SIZE_MAX};
+        kind = (struct answer){.to = number, .live_us = time_add(now_us, patience_with(p, number)), .until = SIZE_MAX};
         kind.linked_only = kind.early = true;
         kind.fresh_only = ordinal < p->before || ordinal < window_first_open(p);
         return answers_begin(p, &kind, live);
@@ -319,32 +344,55 @@ static void tell_why(struct player *p, const struct live_message *live, struct b
     buf_fini(&reason);
 }
 
-enum player_taken player_take(struct player *p, uint64_t now_us, bool binary, const void *data, size_t len,
-                              uint32_t *message, struct buf *why) {
+/* Of one message, or of one in a batch. */
+static int take_message(struct player *p, uint64_t now_us, bool binary, const void *data, size_t len, uint32_t *number,
+                        struct buf *why) {
     struct structure_scratch scratch = {0};
     struct live_message live = {.data = data, .len = len};
     struct buf text = BUF_INIT;
-    uint32_t number = REPLAY_NONE;
+    *number = REPLAY_NONE;
     int rc =
         structure_read(&live.structure, &scratch, correlation_paths(p->plan->correlation), NULL, data, len, binary);
     if (rc == MF_OK) {
         live.class_count = plan_classes_of(p->plan, &live.structure, data, len, live.classes, &text);
         rc = text.failed                        ? MF_ENOMEM
-             : p->options.mode == PLAYER_LOOKUP ? look_up(p, now_us, &live, &text, &number)
-                                                : take_in_order(p, now_us, &live, &number);
+             : p->options.mode == PLAYER_LOOKUP ? look_up(p, now_us, &live, &text, number)
+                                                : take_in_order(p, now_us, &live, number);
     }
-    if (rc == MF_OK && number == REPLAY_NONE) {
-        p->ignored++;
-        if (why)
-            tell_why(p, &live, why);
-    }
+    if (rc == MF_OK && *number == REPLAY_NONE && why)
+        tell_why(p, &live, why);
     structure_scratch_fini(&scratch);
     structure_fini(&live.structure);
     buf_fini(&text);
+    return rc;
+}
+
+/* Clients that send what they have to say in one message when it comes up at the same moment, and else in several.
+ * *number is the first that was found. */
+static int take_batch(struct player *p, uint64_t now_us, const struct batch *batch, uint32_t *number) {
+    struct buf item = BUF_INIT;
+    int rc = MF_OK;
+    for (uint32_t i = 0; rc == MF_OK && batch_item(batch, i, &item); i++) {
+        uint32_t found;
+        rc = item.failed ? MF_ENOMEM : take_message(p, now_us, false, buf_cstr(&item), item.len, &found, NULL);
+        if (rc == MF_OK && *number == REPLAY_NONE)
+            *number = found;
+    }
+    buf_fini(&item);
+    return rc;
+}
+
+enum player_taken player_take(struct player *p, uint64_t now_us, bool binary, const void *data, size_t len,
+                              uint32_t *message, struct buf *why) {
+    struct batch batch = {0};
+    int rc = take_message(p, now_us, binary, data, len, message, why);
+    if (rc == MF_OK && *message == REPLAY_NONE && player_in_order(p) && !binary && batch_read(&batch, data, len))
+        rc = take_batch(p, now_us, &batch, message);
+    batch_fini(&batch);
     if (rc < 0)
         return PLAYER_NO_MEMORY;
-    *message = number;
-    return number == REPLAY_NONE ? PLAYER_UNMATCHED : PLAYER_MATCHED;
+    p->ignored += *message == REPLAY_NONE;
+    return *message == REPLAY_NONE ? PLAYER_UNMATCHED : PLAYER_MATCHED;
 }
 
 #define FIRST_MESSAGES_MAX 4u /* a client may begin with several, in any order */

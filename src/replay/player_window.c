@@ -25,10 +25,6 @@ bool window_is_overtaken(const struct player *p) {
 }
 
 static void slide_one(struct player *p) {
-    if (!(p->come & 1)) {
-        if (p->lost++ == 0)
-            p->first_lost = p->window;
-    }
     p->come >>= 1;
     p->passed >>= 1;
     p->window++;
@@ -41,7 +37,6 @@ static void slide(struct player *p) {
 
 void window_come(struct player *p, uint32_t ordinal) {
     p->come |= UINT64_C(1) << (ordinal - p->window);
-    p->come_count++;
     slide(p);
 }
 
@@ -59,6 +54,5 @@ void window_pass(struct player *p, uint32_t ordinal) {
 void window_reset(struct player *p) {
     p->window = 0;
     p->come = p->passed = 0;
-    p->lost = p->first_lost = p->come_count = 0;
     p->overtaken_us = 0;
 }

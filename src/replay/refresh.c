@@ -1,6 +1,7 @@
 /* --refresh-time: which values are times near the recording's own, and which ones count. */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "replay/correlation.h"
 
 #define NEAR_US (INT64_C(24) * 3600 * 1000000) /* a time so near the message's own is one that was taken then */
@@ -92,14 +93,8 @@ static int add_counter(struct refresh *r, uint32_t connection, uint32_t path, ui
     if (t->connection != connection + 1 || !t->steady || t->values < COUNTER_VALUES_MIN || t->counter != SPOKEN_NONE ||
         (!t->even && !is_sequence(path_name(c->paths, path))))
         return MF_OK;
-    if (c->counter_count == c->counter_cap) {
-        uint32_t cap = c->counter_cap ? c->counter_cap * 2 : 16;
-        struct counter *counters = realloc(c->counters, cap * sizeof *counters);
-        if (!counters)
-            return MF_ENOMEM;
-        c->counters = counters;
-        c->counter_cap = cap;
-    }
+    if (!ARRAY_ROOM(c->counters, c->counter_count, c->counter_cap, 16))
+        return MF_ENOMEM;
     t->counter = c->counter_count++;
     c->counters[t->counter] = (struct counter){connection, path, direction, t->values, 0, t->first, t->last};
     return MF_OK;

@@ -3,10 +3,12 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "replay/bytes.h"
 #include "replay/paths.h"
 
 #define EXAMPLE_MAX 48u
 #define RECENT 16u
+#define COUNTING_LEAST 4u /* values, so that going up is no chance */
 #define RARE 16u
 #define SURE_LENGTH 12u     /* bytes: shorter random values do meet in a long recording */
 #define TELLING_TIME 13u    /* digits of a time that is no coincidence where names agree: milliseconds */
@@ -145,8 +147,15 @@ static bool is_telling(const struct rules *r, const struct rule *rule, const str
     return key_is_id(r->key_table, rule->source) || !*r->key_table->items[rule->source].name;
 }
 
+static void note_step(struct rule *rule, uint32_t place, uint32_t said) {
+    rule->steps += rule->held && said == rule->said && place == rule->place + 1;
+    rule->place = place;
+    rule->said = said;
+}
+
 void rule_held(struct rules *r, struct rule *rule, const struct place_said *source, const struct atom *target,
                const char *text, uint32_t recency) {
+    note_step(rule, source->ordinal, source->ordinal + recency);
     if (!rule->example) {
         size_t len = MIN(target->end - target->begin, EXAMPLE_MAX);
         while (len && len == EXAMPLE_MAX && ((unsigned char)text[len] & 0xc0) == 0x80)
@@ -159,6 +168,7 @@ void rule_held(struct rules *r, struct rule *rule, const struct place_said *sour
     rule->proofs += target->strength == STRENGTH_PROOF;
     rule->topics += target->strength == STRENGTH_TOPIC;
     rule->words += target->strength >= STRENGTH_WORD;
+    rule->quoted += source->kind == VALUE_STRING && target->kind == VALUE_STRING;
     rule->recent += recency < RECENT;
     rule->rare += recency < RARE && source->ordinal <= RARE;
     if (target->strength == STRENGTH_PROOF)
@@ -220,7 +230,10 @@ static bool is_constant(const struct rules *r, const struct rule *rule) {
     const struct keys *k = r->key_table;
     if (k->items[rule->source].state || k->items[rule->target].state)
         return rule->distinct < 2;
-    return rule->distinct == 1 && rule->held >= 3 && !rule->words && !key_is_id(k, rule->source);
+    /* Digits in quotes at the same place are a name, however often they come: a channel is joined once, under a number.
+     */
+    bool name = rule->source == rule->target && rule->quoted == rule->held;
+    return rule->distinct == 1 && rule->held >= 3 && !rule->words && !name && !key_is_id(k, rule->source);
 }
 
 /* Without a proof: by what the ends are called, and by how many values it held. */
@@ -240,8 +253,23 @@ static enum verdict judge_weak(const struct rules *r, const struct rule *rule) {
     return numbers ? VERDICT_HELD : VERDICT_FEW;
 }
 
+/* Fields were compared byte by byte already: they belong together or do not. */
+static bool is_linked(const struct rules *r, const struct rule *rule) {
+    unsigned source = r->key_table->items[rule->source].field, target = r->key_table->items[rule->target].field;
+    for (uint32_t i = 0; source && target && i < r->bytes->link_count; i++) {
+        const struct bytes_link *l = &r->bytes->links[i];
+        if (l->from + 1u == source && l->to + 1u == target && l->direction == rule->from)
+            return true;
+    }
+    return false;
+}
+
 static enum verdict judge(const struct rules *r, const struct rule *rule) {
     bool consistent = rule_is_consistent(rule);
+    if (is_linked(r, rule))
+        return VERDICT_BYTES;
+    if (!rule->proofs && (r->key_table->items[rule->source].field || r->key_table->items[rule->target].field))
+        return VERDICT_FEW;
     if (tells_messages_apart(r, rule))
         return rule->proofs && rule->longest >= SURE_LENGTH ? VERDICT_STRONG : VERDICT_TAG;
     if (rule->before) { /* among many words some meet */
@@ -266,6 +294,39 @@ static bool may_split(const struct rules *r, const struct rule *rule) {
            (same_word || keys_alike(r->key_table, rule->source, rule->target));
 }
 
+/* By source and side: how often its best answer came. NULL: no memory. */
+static uint64_t *count_answers(const struct rules *r) {
+    uint64_t *answers = calloc((size_t)r->key_table->count * 2 + 1, sizeof *answers);
+    for (uint32_t i = 0; answers && i < r->count; i++) {
+        const struct rule *rule = &r->items[i];
+        uint64_t *held = &answers[(size_t)rule->source * 2 + rule->from];
+        if (rule->verdict == VERDICT_PROVEN || rule->verdict == VERDICT_NAMED)
+            *held = MAX(*held, rule->held);
+    }
+    return answers;
+}
+
+/* Numbers that go up by themselves, while the client says nothing, met its ids on the way: a feed's sequence numbers,
+ * and requests 1 to 9. Who answers requests that were under way at once goes up like that as well, but there nothing
+ * else answers them. */
+static bool is_counting(const struct rule *rule, const uint64_t *answers) {
+    uint64_t answered = answers[(size_t)rule->source * 2 + rule->from];
+    if (rule->words || rule->held < COUNTING_LEAST || rule->steps + 2 < rule->held)
+        return false;
+    if (rule->verdict == VERDICT_NAMED) /* that is an answer itself: not the best one */
+        return rule->source != rule->target && answered > rule->held;
+    return (rule->verdict == VERDICT_IDS || rule->verdict == VERDICT_HELD) && answered >= rule->held;
+}
+
+static void reject_counters(struct rules *r) {
+    uint64_t *answers = count_answers(r);
+    r->failed |= !answers;
+    for (uint32_t i = 0; answers && i < r->count; i++)
+        if (is_counting(&r->items[i], answers))
+            r->items[i].verdict = VERDICT_COUNTING;
+    free(answers);
+}
+
 void rules_judge(struct rules *r) {
     for (uint32_t i = 0; i < r->count; i++) {
         struct rule *rule = &r->items[i];
@@ -273,5 +334,6 @@ void rules_judge(struct rules *r) {
         bool failed = rule->verdict == VERDICT_FAILED || rule->verdict == VERDICT_STRONG;
         rule->split = failed && may_split(r, rule);
     }
+    reject_counters(r);
     rules_judge_together(r);
 }

@@ -22,6 +22,7 @@ enum verdict {
     VERDICT_IDS,      /* both are named as ids are, several values, and no exception */
     VERDICT_HELD,     /* several values, and no exception */
     VERDICT_TEXT,     /* a word within a text, and no exception */
+    VERDICT_BYTES,    /* fields of binary messages: no coincidence, all meetings taken together */
     VERDICT_TOGETHER, /* several values over several sorts of messages, or of an object; no exception in these */
     /* For values that are no coincidence, and only those. */
     VERDICT_STRONG,
@@ -30,6 +31,7 @@ enum verdict {
     VERDICT_FEW,      /* other names, and too few different values */
     VERDICT_CONSTANT, /* always the same value, as at /version */
     VERDICT_TAG,      /* what tells sorts of messages apart */
+    VERDICT_COUNTING, /* numbers that go up by themselves */
 };
 
 struct rule {
@@ -45,14 +47,17 @@ struct rule {
     uint32_t early, early_connection; /* numbers at the target before the source has said anything */
     uint64_t proofs;                  /* of held: values that are no coincidence */
     uint64_t topics, words;
+    uint64_t quoted;  /* of held: strings at both ends */
     uint64_t recent;  /* of held: among the latest few values of the source */
     uint64_t rare;    /* of held: while the source had said only a few values */
     uint64_t telling; /* of held: enough where the names are the same */
-    uint32_t longest; /* bytes: of the values that are no coincidence */
+    uint64_t steps;   /* of held: the source's next value after the one before, and the source has said nothing since */
+    uint32_t place, said; /* of what held last: which of the source's values it was, and how many there were */
+    uint32_t longest;     /* bytes: of the values that are no coincidence */
     uint32_t distinct;
     uint64_t values[RULE_DISTINCT_MAX];            /* hashes */
     uint64_t used;                                 /* slots */
-    uint32_t connection, from_message, to_message; /* an example */
+    uint32_t connection, from_message, to_message; /* an example; counted from 1, the handshake is 0 */
     const char *example;                           /* its value, cut */
 };
 
@@ -64,7 +69,8 @@ struct rules {
     uint32_t *of_target; /* by key; after rules_chain() */
     uint32_t keys;
     struct slab slab;
-    struct keys *key_table; /* borrowed */
+    struct keys *key_table;           /* borrowed */
+    const struct bytes_schema *bytes; /* borrowed; NULL: nothing was learnt */
     bool failed;
 };
 

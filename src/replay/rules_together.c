@@ -7,6 +7,7 @@
 
 #define TOGETHER_DISTINCT 3u /* values of all sorts of messages */
 #define TOGETHER_MAX 64u     /* rules whose sorts are looked at */
+#define ASKED_MIN 2u         /* times that a word of the query comes again */
 #define SIBLINGS_MIN 2u      /* members of an object that come again without doubt: so do the others */
 
 /* ---- sorts of messages ---- */
@@ -142,8 +143,35 @@ static void judge_behind(struct rules *r) {
     }
 }
 
+/* ---- what the request asked for ---- */
+
+/* A word of the query that comes again, twice or more and wherever it comes without exception, is meant by it. */
+static bool is_asked_word(const struct rules *r, const struct rule *rule) {
+    const struct key *source = &r->key_table->items[rule->source], *target = &r->key_table->items[rule->target];
+    return source->asked && !source->tag && !source->state && !target->tag && !target->state && !rule->outline &&
+           rule->held && rule->held == rule->could && (rule->words == rule->held || rule->before);
+}
+
+static void judge_asked(struct rules *r) {
+    uint64_t *held = calloc(r->key_table->count + 1, sizeof *held);
+    if (!held) {
+        r->failed = true;
+        return;
+    }
+    for (uint32_t i = 0; i < r->count; i++)
+        if (is_asked_word(r, &r->items[i]))
+            held[r->items[i].source] += r->items[i].held;
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct rule *rule = &r->items[i];
+        if (rule->verdict == VERDICT_FEW && is_asked_word(r, rule) && held[rule->source] >= ASKED_MIN)
+            rule->verdict = VERDICT_TOGETHER;
+    }
+    free(held);
+}
+
 void rules_judge_together(struct rules *r) {
     judge_behind(r);
     judge_sorts(r);
     judge_objects(r);
+    judge_asked(r);
 }

@@ -114,7 +114,8 @@ static bool same_value(struct comparing *c, const struct message_value *r, const
         return !plain_strings_differ(c, r, l) && same_text(c, r, l);
     case VALUE_EMPTY: /* "{}" and "{ }" */
         return *bytes_of(&c->recorded, r) == *bytes_of(&c->live, l);
-    case VALUE_WORD:
+    case VALUE_WORD: /* of bytes: the same text behind the same kind of length */
+    case VALUE_BYTES:
         return false;
     default:
         return same_text(c, r, l);
@@ -393,6 +394,23 @@ static unsigned compare_bytes(const struct side *recorded, const struct side *li
     return MIN(points, SIMILARITY_EQUAL - 1);
 }
 
+/* The same but for what its sender chose freely? Text in the one and bytes in the other have other paths. */
+static bool same_but_free(struct comparing *c) {
+    const struct structure *r = c->recorded.s, *l = c->live.s;
+    if (!same_paths(r, l) || r->form != l->form)
+        return false;
+    for (uint32_t i = 0; i < r->count; i++)
+        if (!is_free(c, r->values[i].path) && !is_ignored(c, r->values[i].path) &&
+            !same_value(c, &r->values[i], &l->values[i]))
+            return false;
+    return true;
+}
+
+static unsigned compare_binary(struct comparing *c) {
+    unsigned points = compare_bytes(&c->recorded, &c->live);
+    return points < SIMILARITY_EQUAL && same_but_free(c) ? SIMILARITY_EQUAL - 1 : points;
+}
+
 unsigned structure_similarity(const struct path_table *paths, const struct structure *recorded,
                               const void *recorded_data, size_t recorded_len, const struct structure *live,
                               const void *live_data, size_t live_len, const struct match_hints *hints,
@@ -409,7 +427,7 @@ unsigned structure_similarity(const struct path_table *paths, const struct struc
                           .why = why};
     /* Bytes that happen to be text are bytes all the same. */
     if (MIN(recorded->form, live->form) == FORM_BINARY && MAX(recorded->form, live->form) <= FORM_WORDS)
-        return compare_bytes(&c.recorded, &c.live);
+        return compare_binary(&c);
     if (recorded->form != live->form)
         return refuse(why, forms[recorded->form], forms[live->form]);
     if (recorded->is_array != live->is_array)

@@ -10,8 +10,9 @@
 #include "replay/source_build.h"
 
 #define PROGRESS_EVERY 512 /* events */
-/* A smaller file is read from its beginning even when only a later part is wanted: the handshakes stand there. */
-#define READ_THROUGH ((uint64_t)64 << 20)
+/* A smaller file is read from its beginning even when only a later part is wanted: all that is wrong with it is told.
+ */
+#define READ_THROUGH ((uint64_t)4 << 20)
 /* Events of several connections step back in time a little: so long after to_us nothing from before it comes. */
 #define LATE_US (60 * (uint64_t)1000000)
 #define NAMES_LISTED 16 /* in a message */
@@ -32,6 +33,7 @@ struct loading {
     const char *path;
     const struct replay_source_options *options;
     size_t bytes_max;
+    bool through; /* from the file's beginning in any case */
     struct reader *reader;
     struct keep keep;
 
@@ -44,7 +46,7 @@ struct loading {
 
     int64_t recorded_at_us;
     unsigned run, damage;
-    uint64_t events;
+    uint64_t events, last_us; /* how many were read, and the latest time in them */
 };
 
 static int no_memory(struct err *err) {
@@ -118,7 +120,7 @@ static struct building *add_building(struct loading *l, struct named *name) {
         return NULL;
     l->keep.bytes += sizeof *b + sizeof b->c;
     b->c.name = name->name;
-    b->run = l->run;
+    b->run = b->first_run = l->run;
     b->damage = l->damage;
     b->number = l->count;
     name->building = l->count;
@@ -226,14 +228,25 @@ static bool is_late(const struct loading *l, const struct session_event *e) {
            e->timestamp_us > l->options->to_us && e->timestamp_us - l->options->to_us > LATE_US;
 }
 
+/* To from_us, with what the first line says of all. */
+static int seek(struct loading *l, struct err *err) {
+    struct session_event e;
+    int rc = reader_next(l->reader, &e, err);
+    if (rc > 0 && e.type == EVENT_RECORDING)
+        l->recorded_at_us = e.recorded_at_us;
+    return rc < 0 ? rc : reader_seek(l->reader, l->options->from_us, err);
+}
+
 static int read_all(struct loading *l, struct err *err) {
     struct session_event e;
     int rc = MF_OK;
-    if (l->options->from_us && reader_size(l->reader) > READ_THROUGH)
-        rc = reader_seek(l->reader, l->options->from_us, err);
+    if (l->options->from_us && reader_size(l->reader) > READ_THROUGH && !l->through)
+        rc = seek(l, err);
     while (rc >= 0 && (rc = reader_next(l->reader, &e, err)) > 0) {
         if (is_late(l, &e))
             return MF_OK;
+        if (e.type != EVENT_RECORDING)
+            l->last_us = MAX(l->last_us, e.timestamp_us);
         rc = take(l, &e, err);
         if (rc == MF_OK)
             rc = check_size(l, err);
@@ -243,6 +256,48 @@ static int read_all(struct loading *l, struct err *err) {
     if (rc == 0)
         report(l);
     return rc;
+}
+
+/* ---- handshakes in front of the part ---- */
+
+/* Connections whose open line has not been read, by name. */
+struct headless {
+    struct loading *loading;
+    struct building **items;
+    size_t count, left;
+    bool failed;
+};
+
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(struct building *const *)a)->c.name, (*(struct building *const *)b)->c.name);
+}
+
+static bool take_earlier_open(void *arg, const struct session_event *open) {
+    struct headless *h = arg;
+    const struct building wanted = {.c.name = open->connection}, *key = &wanted;
+    struct building **found = bsearch(&key, h->items, h->count, sizeof(struct building *), by_name);
+    if (!found || (*found)->opened)
+        return true;
+    h->failed = building_open(*found, &h->loading->keep, open, false) < 0;
+    return --h->left && !h->failed;
+}
+
+/* What began before the place that was gone to has its path, headers and subprotocol there. MF_EAGAIN: it takes reading
+ * the file from its beginning. */
+static int find_handshakes(struct loading *l, struct err *err) {
+    struct headless h = {.loading = l, .items = calloc(l->count + 1, sizeof(struct building *))};
+    if (!h.items)
+        return no_memory(err);
+    for (uint32_t i = 0; i < l->count; i++) /* after a `recording` line everybody is opened anew, or has no handshake */
+        if (l->buildings[i]->kept && !l->buildings[i]->opened && l->buildings[i]->first_run == 0)
+            h.items[h.count++] = l->buildings[i];
+    qsort(h.items, h.count, sizeof(struct building *), by_name);
+    h.left = h.count;
+    int rc = h.count ? reader_opens_before(l->reader, take_earlier_open, &h, err) : 1;
+    free(h.items);
+    if (h.failed)
+        return no_memory(err);
+    return rc == 0 ? MF_EAGAIN : MIN(rc, MF_OK);
 }
 
 /* ---- what came of it ---- */
@@ -302,8 +357,10 @@ static int gather(struct loading *l, struct replay_source *s, struct err *err) {
     }
     if (s->count == 0)
         return err_set_at(err, MF_EINVAL, l->path, 0, 0,
-                          "expected something of a connection between --from and --to: there is nothing of the %u %s",
-                          l->names_count, l->names_count == 1 ? "connection" : "connections");
+                          "expected something of a connection between --from and --to: there is nothing of the %u %s, "
+                          "whose last line is at %.3f s",
+                          l->names_count, l->names_count == 1 ? "connection" : "connections",
+                          (double)l->last_us / 1000000);
     return MF_OK;
 }
 
@@ -324,7 +381,10 @@ static int load(struct loading *l, struct loaded *out, struct err *err) {
     if (rc < 0)
         return rc;
     reader_recover(l->reader, l->options->recover);
+    reader_run_ahead(l->reader);
     rc = read_all(l, err);
+    if (rc == MF_OK && !l->through)
+        rc = find_handshakes(l, err);
     if (rc == MF_OK)
         rc = check_names(l, err);
     if (rc == MF_OK)
@@ -352,6 +412,11 @@ int replay_source_load(const char *path, const struct replay_source_options *opt
     loaded->source.file = strdup(path);
     int rc = loaded->source.file ? load(&l, loaded, err) : no_memory(err);
     loading_fini(&l);
+    if (rc == MF_EAGAIN) {
+        l = (struct loading){.path = path, .options = l.options, .bytes_max = l.bytes_max, .through = true};
+        rc = load(&l, loaded, err);
+        loading_fini(&l);
+    }
     if (rc < 0)
         replay_source_unref(&loaded->source);
     else

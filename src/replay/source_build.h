@@ -35,13 +35,14 @@ struct building {
     bool went_on;       /* from a part of the recording that is not here: its first frame is its begin */
     bool close_seen[2]; /* by direction */
     uint8_t first_close;
-    bool rsv_seen;    /* a frame with RSV bits; allowed on the upstream's leg when the client's is there too */
-    uint64_t rsv_at;  /* its time since recorded_at */
-    uint64_t last_us; /* of the newest event, since recorded_at */
-    uint32_t dropped; /* frames of messages that never became whole */
-    uint32_t number;  /* in the order in which they appeared */
-    unsigned run;     /* of the program, counted by recording lines */
-    unsigned damage;  /* how much damage of the file is known to it */
+    bool rsv_seen;      /* a frame with RSV bits; allowed on the upstream's leg when the client's is there too */
+    uint64_t rsv_at;    /* its time since recorded_at */
+    uint64_t last_us;   /* of the newest event, since recorded_at */
+    uint32_t dropped;   /* frames of messages that never became whole */
+    uint32_t number;    /* in the order in which they appeared */
+    unsigned run;       /* of the program, counted by recording lines */
+    unsigned first_run; /* the one in which it appeared */
+    unsigned damage;    /* how much damage of the file is known to it */
 };
 
 /* Takes over what an open line says. `keep` it: it is in the time that was asked for. MF_ENOMEM. */

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
+
 void spoken_clear(struct spoken *s) {
     bool sparse = s->text_count < s->mask / 64; /* one large connection should not slow down those after it */
     s->text_count = s->place_count = 0;
@@ -18,15 +20,20 @@ void spoken_fini(struct spoken *s) {
     *s = (struct spoken){0};
 }
 
-static uint32_t *slot_of(const struct spoken *s, uint64_t hash) {
-    uint32_t i = (uint32_t)hash & s->mask;
-    while (s->slots[i] && s->texts[s->slots[i] - 1].hash != hash)
-        i = (i + 1) & s->mask;
-    return &s->slots[i];
+static uint32_t tag_of(uint64_t hash) {
+    return (uint32_t)(hash >> 32);
+}
+
+static struct text_slot *slot_of(const struct spoken *s, uint64_t hash) {
+    for (uint32_t i = (uint32_t)hash & s->mask;; i = (i + 1) & s->mask) {
+        struct text_slot *slot = &s->slots[i];
+        if (!slot->text || (slot->tag == tag_of(hash) && s->texts[slot->text - 1].hash == hash))
+            return slot;
+    }
 }
 
 struct text_said *spoken_find(const struct spoken *s, uint64_t hash) {
-    uint32_t text = s->slots ? *slot_of(s, hash) : 0;
+    uint32_t text = s->slots ? slot_of(s, hash)->text : 0;
     return text ? &s->texts[text - 1] : NULL;
 }
 
@@ -47,7 +54,7 @@ static bool grow_texts(struct spoken *s) {
         return false;
     memset(texts + s->text_cap, 0, (cap - s->text_cap) * sizeof *texts);
     s->texts = texts;
-    uint32_t *slots = calloc((size_t)cap * 2, sizeof *slots);
+    struct text_slot *slots = calloc((size_t)cap * 2, sizeof *slots);
     if (!slots)
         return false;
     free(s->slots);
@@ -55,7 +62,7 @@ static bool grow_texts(struct spoken *s) {
     s->mask = cap * 2 - 1;
     s->text_cap = cap;
     for (uint32_t i = 0; i < s->text_count; i++)
-        *slot_of(s, s->texts[i].hash) = i + 1;
+        *slot_of(s, s->texts[i].hash) = (struct text_slot){i + 1, tag_of(s->texts[i].hash)};
     return true;
 }
 
@@ -67,7 +74,7 @@ static struct text_said *text_of(struct spoken *s, uint64_t hash, unsigned direc
         return NULL;
     t = &s->texts[s->text_count];
     *t = (struct text_said){hash, {SPOKEN_NONE, SPOKEN_NONE}, {SPOKEN_NONE, SPOKEN_NONE}, (uint8_t)direction};
-    *slot_of(s, hash) = ++s->text_count;
+    *slot_of(s, hash) = (struct text_slot){++s->text_count, tag_of(hash)};
     return t;
 }
 
@@ -88,14 +95,8 @@ static uint32_t take_place(struct spoken *s, struct text_said *t, unsigned direc
 }
 
 static uint32_t new_place(struct spoken *s) {
-    if (s->place_count == s->place_cap) {
-        uint32_t cap = s->place_cap ? s->place_cap * 2 : 256;
-        struct place_said *places = realloc(s->places, cap * sizeof *places);
-        if (!places)
-            return SPOKEN_NONE;
-        s->places = places;
-        s->place_cap = cap;
-    }
+    if (!ARRAY_ROOM(s->places, s->place_count, s->place_cap, 256))
+        return SPOKEN_NONE;
     s->places[s->place_count] = (struct place_said){.key = KEY_NONE};
     return s->place_count++;
 }

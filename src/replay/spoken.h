@@ -29,12 +29,18 @@ struct text_said {
     uint8_t first;        /* who said it first */
 };
 
+/* Most lookups find nothing: the slots alone tell, without a look at the texts. */
+struct text_slot {
+    uint32_t text; /* + 1; 0: free */
+    uint32_t tag;  /* the upper half of its hash */
+};
+
 struct spoken {
     struct text_said *texts;
     uint32_t text_count, text_cap;
     struct place_said *places;
     uint32_t place_count, place_cap;
-    uint32_t *slots; /* open addressing: text + 1 */
+    struct text_slot *slots; /* open addressing */
     uint32_t mask;
     bool failed;
 };
@@ -42,6 +48,11 @@ struct spoken {
 /* For another connection; the memory is kept. */
 void spoken_clear(struct spoken *s);
 void spoken_fini(struct spoken *s);
+/* It will be asked for soon: the table is larger than the processor's caches. */
+static inline void spoken_expect(const struct spoken *s, uint64_t hash) {
+    if (s->slots)
+        __builtin_prefetch(&s->slots[(uint32_t)hash & s->mask]);
+}
 struct text_said *spoken_find(const struct spoken *s, uint64_t hash);
 struct place_said *spoken_place(const struct spoken *s, const struct text_said *t, unsigned direction, uint32_t key);
 /* Adds the place, or moves it to the front. NULL: no memory (failed). The pointer is good until the next call; *text is

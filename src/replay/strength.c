@@ -3,22 +3,30 @@
 #include <string.h>
 #include <strings.h>
 
-#define PROOF_DIGITS 7u          /* of a whole number, without the zeros at its end */
-#define PROOF_DECIMAL_DIGITS 13u /* 0.8372937283910: drawn, not measured */
+#define PROOF_DIGITS STRENGTH_PROOF_MIN /* of a whole number, without the zeros at its end */
+#define PROOF_DECIMAL_DIGITS 13u        /* 0.8372937283910: drawn, not measured */
 #define PROOF_LENGTH 8u
-#define PROOF_LONG 16u /* so long that two digits among letters are enough, and so are two spaces */
+#define PROOF_DIGITS_ALONE 16u /* without a letter, but with what joins them */
+#define PROOF_LONG 16u         /* so long that two digits among letters are enough, and so are two spaces */
 #define TOPIC_LENGTH 8u
+#define FLAG_LENGTH_MAX 5u
 
-enum sort { SORT_OTHER, SORT_LOWER, SORT_UPPER, SORT_DIGIT, SORT_SPACE };
+/* Every value of a recording, and each of its parts, comes by here character by character: hence tables. A joint is one
+ * of what is neither letter, digit nor space. */
+enum sort { SORT_OTHER, SORT_JOINT, SORT_LOWER, SORT_UPPER, SORT_DIGIT, SORT_SPACE };
 
-static enum sort sort_of(char c) {
-    if (c >= '0' && c <= '9')
-        return SORT_DIGIT;
-    if (c >= 'A' && c <= 'Z')
-        return SORT_UPPER;
-    if ((c >= 'a' && c <= 'z') || (unsigned char)c >= 0x80)
-        return SORT_LOWER;
-    return c == ' ' ? SORT_SPACE : SORT_OTHER;
+static const uint8_t sorts[256] = {
+    ['0' ... '9'] = SORT_DIGIT,   ['A' ... 'Z'] = SORT_UPPER, ['a' ... 'z'] = SORT_LOWER,
+    [0x80 ... 0xff] = SORT_LOWER, [' '] = SORT_SPACE,         [':'] = SORT_JOINT,
+    ['/'] = SORT_JOINT,           ['@'] = SORT_JOINT,         ['#'] = SORT_JOINT,
+};
+
+static inline enum sort sort_of(char c) {
+    return (enum sort)sorts[(unsigned char)c];
+}
+
+static inline bool is_letter_or_digit(enum sort sort) {
+    return sort >= SORT_LOWER && sort <= SORT_DIGIT;
 }
 
 static size_t digits_at(const char *s, size_t len, size_t i) {
@@ -90,44 +98,93 @@ static bool is_date_or_time(const char *s, size_t len) {
     return n && n <= 2 && len > n + 2 && s[n] == ':' && digits_at(s, len, n + 1) == 2 && len <= 15;
 }
 
-static enum strength of_text(const char *s, size_t len) {
-    size_t count[SORT_SPACE + 1] = {0}, changes = 0;
-    bool joined = false;
+/* How many characters of each sort a text has, 16 bits a sort: one addition for each character. Of longer
+ * texts the beginning counts. */
+#define COUNTED_MAX 0xffffu
+#define COUNT_LETTERS 0
+#define COUNT_DIGITS 16
+#define COUNT_SPACES 32
+#define COUNT_JOINTS 48
+
+#define ONE_LETTER ((uint64_t)1 << COUNT_LETTERS)
+#define ONE_DIGIT ((uint64_t)1 << COUNT_DIGITS)
+#define ONE_SPACE ((uint64_t)1 << COUNT_SPACES)
+#define ONE_JOINT ((uint64_t)1 << COUNT_JOINTS)
+
+static const uint64_t counts[256] = {
+    ['0' ... '9'] = ONE_DIGIT, ['A' ... 'Z'] = ONE_LETTER, ['a' ... 'z'] = ONE_LETTER, [0x80 ... 0xff] = ONE_LETTER,
+    [' '] = ONE_SPACE,         [':'] = ONE_JOINT,          ['/'] = ONE_JOINT,          ['@'] = ONE_JOINT,
+    ['#'] = ONE_JOINT,
+};
+
+static inline size_t counted(uint64_t sum, unsigned of) {
+    return (size_t)(sum >> of & COUNTED_MAX);
+}
+
+/* From letters to digits, from small letters to large ones, and back. */
+static size_t changes_in(const char *s, size_t len) {
+    size_t changes = 0;
+    enum sort before = SORT_OTHER;
     for (size_t i = 0; i < len; i++) {
         enum sort sort = sort_of(s[i]);
-        count[sort]++;
-        if (i && sort <= SORT_DIGIT && sort != SORT_OTHER && sort_of(s[i - 1]) != sort &&
-            sort_of(s[i - 1]) != SORT_OTHER && sort_of(s[i - 1]) != SORT_SPACE)
-            changes++;
-        joined |= i && i + 1 < len && strchr(":/@#", s[i]);
+        changes += sort != before && is_letter_or_digit(sort) && is_letter_or_digit(before);
+        before = sort;
     }
-    size_t letters = count[SORT_LOWER] + count[SORT_UPPER], digits = count[SORT_DIGIT];
+    return changes;
+}
+
+static bool is_drawn(const char *s, size_t len, size_t letters, size_t digits) {
+    if (letters ? digits >= (len >= PROOF_LONG ? 2 : 3) : digits >= PROOF_DIGITS_ALONE)
+        return true;
+    return changes_in(s, len) >= len / 3;
+}
+
+static enum strength of_text(const char *s, size_t len) {
+    uint64_t sum = 0;
+    len = MIN(len, COUNTED_MAX);
+    for (size_t i = 0; i < len; i++)
+        sum += counts[(unsigned char)s[i]];
+    size_t letters = counted(sum, COUNT_LETTERS), digits = counted(sum, COUNT_DIGITS);
+    size_t spaces = counted(sum, COUNT_SPACES), joints = counted(sum, COUNT_JOINTS);
     if (!letters && !digits)
         return STRENGTH_NONE;
-    if (count[SORT_SPACE])
-        return len >= PROOF_LONG && count[SORT_SPACE] >= 2 ? STRENGTH_PROOF : STRENGTH_WORD;
-    if (len >= PROOF_LENGTH && (changes >= len / 3 || (letters && digits >= (len >= PROOF_LONG ? 2 : 3)) ||
-                                (!letters && digits >= PROOF_LONG)))
+    if (spaces)
+        return len >= PROOF_LONG && spaces >= 2 ? STRENGTH_PROOF : STRENGTH_WORD;
+    if (len >= PROOF_LENGTH && is_drawn(s, len, letters, digits))
         return STRENGTH_PROOF;
-    return joined && len >= TOPIC_LENGTH ? STRENGTH_TOPIC : STRENGTH_WORD;
+    /* Those at its ends join nothing. */
+    size_t loose = (size_t)(sort_of(s[0]) == SORT_JOINT) + (size_t)(sort_of(s[len - 1]) == SORT_JOINT);
+    return joints > loose && len >= TOPIC_LENGTH ? STRENGTH_TOPIC : STRENGTH_WORD;
 }
+
+/* The first letters of flags, large or small, as bits: most words are none by these. */
+#define LETTER(c) (1u << ((c)&31))
+#define FLAG_LETTERS (LETTER('t') | LETTER('f') | LETTER('y') | LETTER('n') | LETTER('o') | LETTER('e'))
 
 /* Words that are as good as true and false. */
 static bool is_flag(const char *s, size_t len) {
-    static const char *const flags[] = {"true", "false", "yes", "no", "on", "off", "ok", "null", "none", "error"};
+    static const char flags[][FLAG_LENGTH_MAX + 1] = {"true", "false", "yes",  "no",   "on",
+                                                      "off",  "ok",    "null", "none", "error"};
+    if (!len || len > FLAG_LENGTH_MAX || !(FLAG_LETTERS >> (*s & 31) & 1))
+        return false;
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-        if (len == strlen(flags[i]) && !strncasecmp(s, flags[i], len))
+        if (flags[i][len - 1] && !flags[i][len] && !strncasecmp(s, flags[i], len))
             return true;
     return false;
 }
 
+/* Numbers, dates and times begin so. */
+static bool may_be_number(const char *text, size_t len) {
+    return len && (*text == '-' || sort_of(*text) == SORT_DIGIT);
+}
+
 enum strength strength_of(const char *text, size_t len) {
-    size_t sign = len && *text == '-';
+    if (!may_be_number(text, len))
+        return is_flag(text, len) ? STRENGTH_NONE : of_text(text, len);
+    size_t sign = *text == '-';
     if (text_is_digits(text + sign, len - sign))
         return of_integer(text + sign, len - sign);
     if (text_is_number(text, len))
         return of_decimal(text + sign, len - sign);
-    if (is_flag(text, len))
-        return STRENGTH_NONE;
     return is_date_or_time(text, len) ? STRENGTH_DECIMAL : of_text(text, len);
 }

@@ -13,6 +13,8 @@ enum strength {
     STRENGTH_TOPIC,   /* "btcusdt@trade", "/topic/prices": put together, but of words */
     STRENGTH_PROOF,   /* UUIDs, random strings, long numbers, sentences */
 };
+/* No shorter text is STRENGTH_PROOF. */
+#define STRENGTH_PROOF_MIN 7u
 enum strength strength_of(const char *text, size_t len);
 
 /* Is it a whole number, with or without a sign? */

@@ -1,10 +1,12 @@
 /* Reading a message into its values: which form it has, and then one walk over it. */
 #include "replay/structure.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/utf8.h"
+#include "replay/bytes.h"
 #include "replay/paths.h"
 
 #define HEAD_MAX 64u         /* bytes in front of JSON */
@@ -109,7 +111,7 @@ static void add_value(struct walk *w, struct place at, enum value_kind kind, uns
         w->status = MF_ENOMEM;
         return;
     }
-    s->values[s->count++] = (struct message_value){at.path, begin, end, (uint8_t)kind, (uint8_t)level, w->repeats};
+    s->values[s->count++] = (struct message_value){at.path, begin, end, (uint8_t)kind, (uint8_t)level, w->repeats, 0};
     uint64_t hash = path_mix(at.shape, kind);
     int fresh = w->in_array ? seen_add(w->scratch, hash) : 1;
     if (fresh < 0)
@@ -419,6 +421,45 @@ static bool is_plain_text(const uint8_t *text, size_t len) {
     return len && utf8_valid(text, len);
 }
 
+/* ---- bytes ---- */
+
+static void name_piece(const struct bytes_schema *schema, const struct bytes_piece *p, unsigned counts[2],
+                       char name[BYTES_NAME_MAX]) {
+    char field[BYTES_NAME_MAX];
+    if (p->code == CODE_FIELD || p->code == CODE_VARINT) {
+        bytes_field_name(&schema->fields[p->field], field);
+        snprintf(name, BYTES_NAME_MAX, "%s", strrchr(field, '/') + 1);
+    } else {
+        bool text = bytes_is_text(p->code);
+        snprintf(name, BYTES_NAME_MAX, "%s%u", text ? "text" : "gap", counts[text]++);
+    }
+}
+
+static void read_bytes(struct walk *w, const uint8_t *data, size_t len) {
+    const struct bytes_schema *schema = w->paths ? path_table_bytes(w->paths) : NULL;
+    struct bytes_piece pieces[BYTES_PIECES_MAX];
+    size_t count = bytes_cut(schema, data, len, pieces);
+    unsigned tag = schema && !schema->tagged ? BYTES_TAG_ANY : bytes_tag(schema ? &schema->length : NULL, data, len);
+    unsigned counts[2] = {0};
+    char name[BYTES_NAME_MAX];
+    bytes_tag_name(tag, name);
+    const char *segment = strrchr(name, '/') + 1;
+    struct place root = below(w, path_root(PATH_BYTES), segment, strlen(segment), false, false);
+    for (size_t i = 0; i < count; i++) {
+        const struct bytes_piece *p = &pieces[i];
+        if (p->code == CODE_LENGTH)
+            continue;
+        name_piece(schema, p, counts, name);
+        struct place at = below(w, root, name, strlen(name), false, false);
+        uint32_t before = w->s->count;
+        add_value(w, at, bytes_is_text(p->code) ? VALUE_WORD : VALUE_BYTES, 0, p->begin, p->end);
+        if (w->s->count > before)
+            w->s->values[before].code = p->code;
+    }
+}
+
+/* ---- which of them ---- */
+
 static void read_form(struct walk *w, const uint8_t *text, size_t len, bool binary) {
     size_t at;
     if (len >= UINT32_MAX)
@@ -427,8 +468,12 @@ static void read_form(struct walk *w, const uint8_t *text, size_t len, bool bina
         w->s->form = FORM_JSON;
         return;
     }
-    if (w->status < 0 || (binary && !is_plain_text(text, len)))
+    if (w->status < 0)
         return;
+    if (binary && !is_plain_text(text, len)) {
+        read_bytes(w, text, len);
+        return;
+    }
     if (read_prefixed(w, text, len))
         return;
     w->s->form = FORM_WORDS;

@@ -1,4 +1,5 @@
 /* One value out of a message, and into one. */
+#include "replay/bytes.h"
 #include "replay/structure.h"
 
 /* What out holds from `from` on is unescaped, as the inside of a JSON string. */
@@ -26,6 +27,10 @@ static void escape_tail(struct buf *out, size_t from) {
 
 void value_text(struct buf *out, const void *data, const struct message_value *v) {
     size_t from = out->len;
+    if (v->code) {
+        bytes_value_text(out, v->code, data, v->begin, v->end);
+        return;
+    }
     buf_append(out, (const uint8_t *)data + v->begin, v->end - v->begin);
     for (unsigned i = 0; i < v->nested; i++)
         unescape_tail(out, from);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/near.h"
 #include "template/segment.h"
 
@@ -179,14 +180,8 @@ static int unknown_filter(struct parser *p, const struct word *w) {
 /* -- compiling ----------------------------------------------------------------------------------------------------- */
 
 struct segment *template_add_segment(struct template *t) {
-    if (t->count == t->cap) {
-        size_t cap = t->cap ? t->cap * 2 : 4;
-        struct segment *grown = realloc(t->segments, cap * sizeof *grown);
-        if (!grown)
-            return NULL;
-        t->segments = grown;
-        t->cap = cap;
-    }
+    if (!ARRAY_ROOM(t->segments, t->count, t->cap, 4))
+        return NULL;
     t->segments[t->count] = (struct segment){0};
     return &t->segments[t->count++];
 }

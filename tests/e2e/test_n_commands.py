@@ -191,7 +191,8 @@ def test_make_install_where_the_name_has_a_space(tmp_path):
     (["-i", "s.jsonl", "--clients", "3"], 2, "--clients is for a live server: --target URL says which"),
     (["-i", "none.jsonl"], 3, "mockforge: none.jsonl: cannot be opened: No such file or directory"),
     (["-i", SAMPLE, "--transform", "none.lua"], 2, 'transform.incoming: cannot read the Lua file "none.lua"'),
-    (["-i", "README.md"], 3, "mockforge: README.md:1:1: expected an object, found '#'"),
+    (["-i", "README.md"], 3, "mockforge: README.md:1:1: expected a recording (JSON lines, a document, "
+     "an HTTP archive; plain or in zstd): expected an object, found '#'"),
 ])
 def test_ws_replay_says_what_was_meant(tmp_path, args, code, message):
     (tmp_path / "README.md").write_text("# not a recording\n")
@@ -200,15 +201,18 @@ def test_ws_replay_says_what_was_meant(tmp_path, args, code, message):
 
 
 def test_ws_replay_of_a_recording_that_ends_early(gateway, tmp_path):
-    """What there is is played, and that there may have been more is said."""
+    """What there is is played when that is asked for, and that there may have been more is said."""
     lines = [{"type": "recording", "version": 1, "recorded_at": "2024-01-15T10:30:00.000Z"},
              {"type": "open", "connection": "conn-1", "timestamp_ms": 0, "path": "/"}] + [
              {"connection": "conn-1", "timestamp_ms": 1, "direction": "outgoing", "type": "text", "data": data}
              for data in ("one", "two")]
     (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, lines))[:-10])
-    done = mockforge("ws", "replay", "-i", "s.jsonl", "--explain", cwd=tmp_path)
+    for how in ("--explain", "--port=0", "--target=ws://127.0.0.1:1"):
+        done = mockforge("ws", "replay", "-i", "s.jsonl", how, cwd=tmp_path)
+        assert done.returncode == 3 and "s.jsonl:4: byte" in done.stderr and "--recover" in done.stderr, done
+    done = mockforge("ws", "replay", "-i", "s.jsonl", "--explain", "--recover", cwd=tmp_path)
     assert done.returncode == 0 and "s.jsonl ends early" in done.stderr and "1 connection" in done.stdout
-    g = gateway(command=("ws", "replay"), args=["-i", "s.jsonl", "--port", "0"])
+    g = gateway(command=("ws", "replay"), args=["-i", "s.jsonl", "--port", "0", "--recover"])
     assert g.client("/").recv_text() == "one"
     g.stop()
     assert 'replay_ends_early file="s.jsonl"' in g.log
@@ -218,7 +222,7 @@ def test_ws_replay_of_a_recording_that_ends_early(gateway, tmp_path):
 def test_ws_show_of_an_empty_file(tmp_path):
     (tmp_path / "s.jsonl").touch()
     done = mockforge("ws", "show", "s.jsonl", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "mockforge ws show: s.jsonl is empty\n")
+    assert (done.returncode, done.stderr) == (3, "mockforge: s.jsonl: expected a recording: the file is empty\n")
 
 
 # ws record

@@ -189,9 +189,16 @@ def test_show_to_a_closed_pipe_is_quiet(tmp_path):
 def test_show_says_when_the_end_is_missing(tmp_path):
     path = tmp_path / "torn.jsonl.zst"
     path.write_bytes(SAMPLE.read_bytes()[:-300])
-    done = run("ws", "show", path)
-    assert "ends in the middle of a frame: it is being written, or its writer was killed" in done.stderr
-    assert "ends in" not in run("ws", "show", SAMPLE).stderr
+    done = run("ws", "show", path, code=3)
+    assert re.search(rf"torn.jsonl.zst: byte \d+: the zstd frame that begins here is cut off by the end of the file at "
+                     rf"byte {path.stat().st_size}\n", done.stderr)
+    recovered = run("ws", "show", "--recover", path)
+    assert recovered.stdout == done.stdout and "is cut off" in recovered.stderr
+    with path.open() as held:  # as a recorder does
+        fcntl.flock(held, fcntl.LOCK_EX)
+        live = run("ws", "show", path)
+        assert live.stdout == done.stdout and "is being written" in live.stderr
+    assert run("ws", "show", SAMPLE).stderr == ""
 
 
 def test_show_follows_a_file_that_grows(tmp_path):
@@ -259,8 +266,10 @@ def test_ls(tmp_path):
         live.write(frame(0))
         live.flush()
         fcntl.flock(live, fcntl.LOCK_EX)
-        lines = run("ws", "ls", cwd=tmp_path).stdout.splitlines()
-        listed = {entry["name"]: entry for entry in json.loads(run("ws", "ls", "--json", "recordings", cwd=tmp_path).stdout)}
+        done = run("ws", "ls", cwd=tmp_path, code=3)  # one of them is not whole
+        lines = done.stdout.splitlines()
+        assert "torn.jsonl:2: byte" in done.stderr
+        listed = {entry["name"]: entry for entry in json.loads(run("ws", "ls", "--json", "recordings", cwd=tmp_path, code=3).stdout)}
     assert lines[0].split() == ["RECORDED", "AT", "DURATION", "CONNECTIONS", "MESSAGES", "SIZE", "STATE", "NAME"]
     assert [line.split()[-1] for line in lines[1:]] == ["guide.json", "live.jsonl", "sample.jsonl.zst", "torn.jsonl"]
     assert re.search(r"2024-01-15T10:30:00\.000Z +5\.042 s +2 +11 +\d+ B +whole", lines[3])
@@ -396,7 +405,9 @@ def test_convert_keeps_a_journal_whose_document_exists(tmp_path):
 
 def test_convert_an_empty_recording(tmp_path):
     (tmp_path / "empty.jsonl.zst").write_bytes(b"")
-    run("ws", "convert", "empty.jsonl.zst", "e.json", cwd=tmp_path)
+    run("ws", "convert", "empty.jsonl.zst", "e.json", cwd=tmp_path, code=3)
+    assert not (tmp_path / "e.json").exists()
+    run("ws", "convert", "--recover", "empty.jsonl.zst", "e.json", cwd=tmp_path)
     document = json.loads((tmp_path / "e.json").read_text())
     assert document["messages"] == [] and document["metadata"]["message_count"] == 0
 

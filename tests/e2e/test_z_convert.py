@@ -525,7 +525,7 @@ def test_cut_inside_a_message(tmp_path):
 
 
 def test_cut_with_a_table_that_lies_and_refusals(tmp_path):
-    """The seek table says nothing that is believed; damage is told, or passed over."""
+    """The seek table says nothing that is believed; that and other damage is told, or passed over."""
     long_recording(tmp_path)
     data = bytearray((tmp_path / "long.jsonl.zst").read_bytes())
     entries = struct.unpack("<I", data[-9:-5])[0]
@@ -534,7 +534,9 @@ def test_cut_with_a_table_that_lies_and_refusals(tmp_path):
         data[at:at + 4] = struct.pack("<I", 12345)
     (tmp_path / "lies.jsonl.zst").write_bytes(data)
     for name in ("long", "lies"):
-        run(tmp_path, "ws", "cut", f"{name}.jsonl.zst", "--from", "49", "-o", f"{name}.cut.jsonl")
+        run(tmp_path, "ws", "cut", "--recover", f"{name}.jsonl.zst", "--from", "49", "-o", f"{name}.cut.jsonl")
+    done = run(tmp_path, "ws", "cut", "lies.jsonl.zst", "--from", "49", "-o", "no.jsonl", code=3)
+    assert "lies.jsonl.zst: byte 0: " in done.stderr and "seek table" in done.stderr and not (tmp_path / "no.jsonl").exists()
     assert (tmp_path / "lies.cut.jsonl").read_text() == (tmp_path / "long.cut.jsonl").read_text()
     data[len(data) // 2] ^= 0xff
     (tmp_path / "bad.jsonl.zst").write_bytes(data)

@@ -259,6 +259,37 @@ def test_a_refusal_says_its_status(drive, raw_upstream):
     assert "refused the handshake with status 403 Forbidden" in done.stderr
 
 
+@pytest.mark.parametrize("head, says", [
+    (b"HTTP/1.1 301 Moved Permanently\r\nLocation: wss://other.example/ws\r\n", "to \"wss://other.example/ws\": redirects are not "
+     "followed, give that as the target"),
+    (b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=api\r\n", "asking for \"Bearer realm=api\": --header "
+     "\"Authorization: VALUE\""),
+    (b"HTTP/1.1 401 Unauthorized\r\n", "401 Unauthorized: --header"),
+])
+def test_a_refusal_says_what_to_do(drive, raw_upstream, head, says):
+    """…and the header that it names is what the server gets then."""
+    upstream = raw_upstream()
+    secret = {"Authorization": "[redacted]"}
+
+    def refuse():
+        peer = upstream.accept()
+        peer.take_request()
+        peer.send(head + b"Content-Length: 0\r\n\r\n")
+        peer.expect_eof()
+    running = Background(refuse)
+    done = drive(upstream, [echoed("a", request_headers=secret)], status=UNREACHABLE)
+    running.join()
+    assert says in done.stderr, done.stderr
+
+    def accept():
+        peer = upstream.accept_ws()
+        assert peer.request.all("Authorization") == ["Bearer abc"]
+        peer.close_socket()
+    running = Background(accept)
+    drive(upstream, [echoed("a", request_headers=secret)], "--header", "Authorization: Bearer abc", status=UNREACHABLE)
+    running.join()
+
+
 @pytest.mark.parametrize("answer, why", [
     (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
      b"Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n", "wrong Sec-WebSocket-Accept"),
@@ -379,6 +410,63 @@ def test_a_server_that_vanishes(drive, raw_upstream):
     done = drive(upstream, [echoed("a")], status=UNREACHABLE)
     running.join()
     assert "without a close frame" in done.stderr
+
+
+@pytest.mark.parametrize("says", ["nothing", "some of it"])
+def test_a_handshake_has_as_long_as_a_message(drive, raw_upstream, says):
+    """--timeout is for the connection, too; what is said tells that it was that, and not the ten seconds without it."""
+    upstream = raw_upstream()
+
+    def server():
+        peer = upstream.accept()
+        peer.take_request()
+        if says != "nothing":
+            peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: web")
+        peer.expect_eof()
+    running = Background(server)
+    done = drive(upstream, [echoed("a")], "--timeout", "0.25", status=UNREACHABLE)
+    running.join()
+    assert "did not answer the handshake within 0.25 s" in done.stderr
+
+
+@pytest.mark.parametrize("how, status, says", [
+    ("refuse", UNREACHABLE, "refused the handshake with status 503"),
+    ("reset", UNREACHABLE, "the server broke off the connection instead of answering the handshake"),
+    ("vanish", DIFFERENT, "the server broke off the connection: ")])
+def test_one_of_many_fails(drive, raw_upstream, how, status, says):
+    """The rest play to their ends; exit code, message and report tell of the one."""
+    upstream = raw_upstream()
+
+    def serve(peer):
+        peer.expect(TEXT, b"a")
+        peer.send_frame(TEXT, b"a")
+        peer.expect_close(1000)
+        peer.close(1000)
+
+    def server():
+        others = []
+        for number in range(1, 21):
+            peer = upstream.accept() if number == 7 and how != "vanish" else upstream.accept_ws()
+            if number != 7:
+                others.append(Background(lambda peer=peer: serve(peer)))
+            elif how == "refuse":
+                peer.take_request()
+                peer.send(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+            else:
+                if how == "vanish":
+                    peer.expect(TEXT, b"a")
+                peer.close_socket(reset=True)
+        for each in others:
+            each.join()
+    running = Background(server)
+    done = drive(upstream, [echoed("a")], "--clients", "20", "--speed", "max", "--verify", "--json", status=status)
+    running.join()
+    report = json.loads(done.stdout)
+    assert report["connections"]["finished"] >= 19 and report["messages"]["matched"] == 19
+    assert report["connections"]["broken" if how == "vanish" else "unreachable"] == 1
+    failed = [case for case in report["verify"]["cases"] if case.get("error")]
+    assert len(failed) == 1 and "client " in failed[0]["name"], failed
+    assert says in done.stderr, done.stderr
 
 
 # ---- --verify ----

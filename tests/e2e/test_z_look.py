@@ -215,9 +215,11 @@ def test_stats_of_many_kinds_are_bounded(tmp_path):
 
 def test_stats_of_bad_files(tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
-    assert stats(tmp_path, "empty.jsonl")["messages"]["both"]["messages"] == 0
+    assert "the file is empty" in run(tmp_path, "stats", "empty.jsonl", code=3).stderr
+    assert stats(tmp_path, "--recover", "empty.jsonl")["messages"]["both"]["messages"] == 0
     (tmp_path / "cut.jsonl").write_text(lines(RECORDING, text(1, "a")) + '{"conn')
-    assert stats(tmp_path, "cut.jsonl")["truncated"] is True
+    assert "cut.jsonl:3: byte" in run(tmp_path, "stats", "cut.jsonl", code=3).stderr
+    assert stats(tmp_path, "--recover", "cut.jsonl")["truncated"] is True
     (tmp_path / "bad.jsonl").write_text(lines(RECORDING, text(1, "a")) + "nonsense\n" + lines(text(2, "b")))
     assert "bad.jsonl:3:1: expected an object" in run(tmp_path, "stats", "bad.jsonl", code=3).stderr
     assert stats(tmp_path, "--recover", "bad.jsonl")["messages"]["both"]["messages"] == 2
@@ -655,11 +657,25 @@ def lie(kind, body, sizes):
 @pytest.mark.parametrize("kind", ["missing", "shifted", "swapped", "one wrong", "merged", "all skipped", "nothing", "huge",
                                   "hidden frame"])
 def test_a_lying_seek_table_changes_nothing(tmp_path, long_file, kind):
+    """All that is in the file is given out; that the table lies is told at the end, but with --recover."""
     (tmp_path / "lie.jsonl.zst").write_bytes(lie(kind, *body_and_sizes(long_file)))
+    table_at = len(b"".join(lie(kind, *body_and_sizes(long_file)).rpartition(struct.pack("<I", 0x184D2A5E))[:1]))
+    for args in ([], ["--from", 45]):
+        whole = mockforge("ws", "show", "--json", *map(str, args), long_file.name, cwd=long_file.parent)
+        told = mockforge("ws", "show", "--json", *map(str, args), "lie.jsonl.zst", cwd=tmp_path)
+        assert told.stdout == whole.stdout and whole.returncode == 0
+        if kind == "missing":
+            assert told.returncode == 0, told.stderr
+            continue
+        assert told.returncode == 3, (args, told.stderr)
+        assert re.match(r"mockforge: lie\.jsonl\.zst: byte \d+: .*seek table.*\n", told.stderr), told.stderr
+        assert str(table_at) in told.stderr and "--recover" in told.stderr, told.stderr
+        recovered = mockforge("ws", "show", "--json", "--recover", *map(str, args), "lie.jsonl.zst", cwd=tmp_path)
+        assert recovered.returncode == 0 and recovered.stdout == whole.stdout, recovered.stderr
     for begin in (0.005, 1, 14.995, 29.9, 30, 30.05, 45, 59.99, 61):
         expected = [i for i in range(6000) if begin <= i / 100 <= begin + 0.1]
         args = ["--from", begin, "--to", begin + 0.1, "--type", "text"]
-        assert [int(d.split()[0]) for d in data(tmp_path, *args, "lie.jsonl.zst")] == expected, begin
+        assert [int(d.split()[0]) for d in data(tmp_path, "--recover", *args, "lie.jsonl.zst")] == expected, begin
         assert [int(d.split()[0]) for d in data(long_file.parent, *args, long_file.name)] == expected, begin
 
 

@@ -163,6 +163,16 @@ def test_a_message_that_is_too_big(replay):
     c.expect_failure(1009)
 
 
+def test_what_was_recorded_is_not_too_big(replay):
+    script = {"run": "y" * 100000}
+    g = replay([connection("conn-1", [(1, "in", script), (2, "out", "done")])])
+    c = g.client("/")
+    say(c, script)
+    assert c.recv_text() == "done"
+    c.text("x" * 250000)
+    c.expect_failure(1009)
+
+
 # ---- modes ----
 
 def test_reactive_with_other_ids(replay):
@@ -176,6 +186,27 @@ def test_reactive_with_other_ids(replay):
         say(c, {"type": "unsubscribe", "id": mine})
         assert hear(c) == {"type": "unsubscribed", "id": mine}
         c.finish()
+
+
+def test_what_the_handshake_said_comes_again(replay):
+    def frames(client, user, room, device):
+        return [(1, "out", {"type": "welcome", "client": client, "device": device, "text": f"Welcome {user}!"}),
+                (2, "out", {"type": "joined", "who": user, "place": room}),
+                (3, "out", {"type": "joined", "who": user, "place": room})]
+    recorded = ("c-93hf2j3k", "alice", "r-7f3a9c11", "d-11aa22bb")
+    live = ("c-zz44kk55", "bob o'neill", "r-99aa77ff", "d-77zz66yy")
+    gateway = replay([connection("conn-1", frames(*recorded), path=f"/rooms/{recorded[2]}",
+                                 query=f"clientId={recorded[0]}&user={recorded[1]}",
+                                 request_headers={"X-Device": recorded[3]})])
+    for client, user, room, device in (recorded, live, recorded):
+        c = gateway.client(f"/rooms/{room}?user={user.replace(' ', '+').replace(chr(39), '%27')}&clientId={client}",
+                           headers=[("X-Device", device)])
+        for _, _, expected in frames(client, user, room, device):
+            assert hear(c) == expected
+        c.close()
+    c = gateway.client("/elsewhere")  # what it does not say is as it was recorded
+    assert hear(c) == frames(*recorded)[0][2]
+    c.close()
 
 
 def test_nothing_is_said_before_its_turn(replay):
@@ -208,6 +239,12 @@ def test_loop_begins_again(replay):
     g = replay([ticks(3)], "--loop", "--mode", "timed")
     c = g.client("/")
     assert [hear(c)["n"] for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_a_part_behind_the_end(replay, tmp_path):
+    recording(tmp_path / "s.jsonl", ticks(5))
+    done = mockforge("ws", "replay", "--input", "s.jsonl", "--from", "9", cwd=tmp_path)
+    assert done.returncode == 3 and "last line is at 0.004 s" in done.stderr
 
 
 def test_from_and_to(replay):
@@ -247,6 +284,30 @@ def test_max_speed_leaves_time_to_others(replay):
     for _ in range(20000):
         fast.recv_frame()
     assert SANITIZED or g.memory() < memory + (32 << 20)
+
+
+@pytest.mark.parametrize("mode", ["timed", "auto"])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_max_speed_changes_no_byte(replay, tmp_path, mode, recorded):
+    """Many small messages, which leave together, and among them large and fragmented ones and pings: each as it was,
+    also when each of them is looked at on its way because the replay is recorded."""
+    frames = [("text", f"tick {i}" + "x" * (i % 200), True) for i in range(3000)]
+    frames[700:700] = [("text", "y" * 4096, True), ("binary", b"z" * 70000, True), ("ping", "between", True)]
+    frames[1500:1500] = [("text", "one ", False), ("continuation", "two", True)]
+    frames += [("text", "", True), ("text", "last", True)]
+    options = ("--record", tmp_path / "out.jsonl") if recorded else ()
+    g = replay([connection("conn-1", [(i / 10, "out", data if kind == "binary" else (kind, data), {"fin": fin})
+                                      for i, (kind, data, fin) in enumerate(frames)], end="client")],
+               "--mode", mode, "--speed", "max", *options)
+    opcodes = {"text": TEXT, "binary": BINARY, "continuation": CONTINUATION, "ping": PING}
+    for client in range(2):
+        c = g.client("/")
+        for kind, data, fin in frames:
+            f = c.recv_frame()
+            payload = data if isinstance(data, bytes) else data.encode()
+            assert (f.opcode, f.payload, f.fin) == (opcodes[kind], payload, fin)
+        c.close(1000)
+        c.expect_close(1000)
 
 
 # ---- which connection ----
@@ -338,17 +399,32 @@ def test_pick_auto_does_not_wait_where_a_server_speaks_first(replay):
     assert hear(silent[2]) == {"hello": 1}
 
 
-def test_pick_auto_timed(replay):
-    """By the recorded times the first message chooses as long as nothing is to be said; nobody waits for it."""
-    late = [connection(name, [(0, "in", word), (400, "out", word + "!")], path="/ws") for name, word in
-            [("conn-1", "one"), ("conn-2", "two")]]
-    g = replay(late, "--mode", "timed", "--speed", "0.2")
+@pytest.mark.parametrize("speed", ["0.2", "1", "max"])
+def test_pick_auto_timed(replay, speed):
+    """The first message chooses, however late it is; who is silent gets one in turn."""
+    late = [connection(name, [(0, "in", word), (1, "out", word + "!"), (2, "out", word + "?")], path="/ws")
+            for name, word in [("conn-1", "one"), ("conn-2", "two")]]
+    g = replay(late, "--mode", "timed", "--speed", speed)
     for word in ("two", "one", "two", "two"):
         c = g.client("/ws")
+        c.sock.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            c.recv_frame()
+        c.sock.settimeout(10)
         say(c, word)
-        assert c.recv_text() == word + "!"
-    g = replay(late, "--mode", "timed")
-    assert g.client("/ws").recv_text() in ("one!", "two!")
+        assert [c.recv_text(), c.recv_text()] == [word + "!", word + "?"]
+    g = replay(late, "--mode", "timed", "--speed", speed, "--timeout", "0.05")
+    assert {g.client("/ws").recv_text() for _ in range(2)} == {"one!", "two!"}
+
+
+def test_who_said_nothing_is_nobody(replay):
+    """A connection without a word (a probe, an archive's refused handshake) is not given out while there are others; one
+    that the server closed at once is."""
+    probe = connection("conn-1", [], path="/ws")
+    g = replay([probe, connection("conn-2", [(1, "out", "hi")], path="/ws")])
+    assert [g.client("/ws").recv_text() for _ in range(3)] == ["hi"] * 3
+    g = replay([probe, connection("conn-2", [], path="/ws", end="server")])
+    g.client("/ws").expect_eof()
 
 
 def session(name, at, *topics):
@@ -702,6 +778,23 @@ def test_spy_swallows_what_was_said_already(replay, raw_upstream):
     c.ping(b"2")
     c.expect(PONG, b"2")  # and not "new b"
     server.close_socket()
+
+
+def test_spy_swallows_what_was_said_in_fragments(replay, raw_upstream):
+    """An answer that was recorded in fragments is the upstream's answer in one frame."""
+    up = raw_upstream()
+    g = replay([connection("conn-1", [(0, "in", {"type": "init"}), (1, "out", '{"type":"ack","ver', {"fin": False}),
+                                      (3, "out", ("continuation", 'sion":3}'))])], "--upstream", up.url())
+    c = g.client("/")
+    say(c, {"type": "init"})
+    assert [c.recv_frame().payload for _ in range(2)] == [b'{"type":"ack","ver', b'sion":3}']
+    say(c, {"type": "publish", "text": "hello"})  # never recorded
+    server = up.accept_ws()
+    server.expect(TEXT, b'{"type": "init"}')
+    server.text('{"type":"ack","version":4}')
+    server.expect(TEXT, b'{"type": "publish", "text": "hello"}')
+    server.text('{"type":"published"}')
+    assert hear(c) == {"type": "published"}
 
 
 def test_spy_close_and_ignore(replay, ws_upstream):

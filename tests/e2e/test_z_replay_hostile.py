@@ -279,8 +279,16 @@ class Server:
 
     def __init__(self, act):
         self.act, self.sock = act, socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.begun = self.ended = 0  # connections
         self.url = f"ws://127.0.0.1:{self.sock.getsockname()[1]}/"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self._accept, daemon=True)
+        self.accepting.start()
+
+    def stop(self):
+        """Also of the thread: it would go on with whatever socket gets this one's number."""
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.accepting.join(TIMEOUT)
+        self.sock.close()
 
     def _accept(self):
         while True:
@@ -289,6 +297,7 @@ class Server:
             except OSError:
                 return
             peer.settimeout(TIMEOUT)
+            self.begun += 1
             threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, peer):
@@ -300,6 +309,7 @@ class Server:
                 self.act(peer, re.search(rb"(?i)key: *(\S+)", head)[1].decode())
         except OSError:
             pass
+        self.ended += 1
 
 
 def answer(peer, key, more=b""):
@@ -349,7 +359,7 @@ def test_servers_that_mean_no_good(gateway, tmp_path, act, status, words):
     p = gateway.process("ws", "replay", "-i", "s.jsonl", "--target", server.url, "--clients", "50", "--verify", "--speed",
                         "max", "--timeout", "1")
     p.check(p.wait(3 * TIMEOUT), status)
-    server.sock.close()
+    server.stop()
     assert not words or re.search(words, p.log), p.log
     assert "\x1b" not in p.log
 
@@ -360,7 +370,7 @@ def test_a_server_that_pings_and_never_reads(gateway, tmp_path):
     server = Server(then(b"", frame(PING, b"x" * 125, mask=None) * 200))
     p = gateway.process("ws", "replay", "-i", "s.jsonl", "--target", server.url, "--mode", "timed", "--verify")
     p.check(p.wait(3 * TIMEOUT), 1)
-    server.sock.close()
+    server.stop()
     said = p.log + (tmp_path / "stdout").read_text()
     assert "takes nothing that is sent to it" in said, said
 

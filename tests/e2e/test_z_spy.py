@@ -36,6 +36,7 @@ def test_what_was_not_recorded_comes_from_the_server_once(gateway, spy, tmp_path
         whole = protocol.client(server.address)
         g = spy("session.jsonl", where)
         assert protocol.client(f"127.0.0.1:{g.port}") == whole
+        g.wait_log(r"replay_upstream ")
         assert g.count_log(r"replay_upstream ") == 1 and not g.count_log(r"level=(warn|error)|  ?(warn|error) "), g.log
         g.wait_log(r" reloaded ")
     finally:

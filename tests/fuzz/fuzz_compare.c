@@ -1,12 +1,8 @@
 /* Arbitrary bytes as two messages (what is before the first 0xFF, and what is behind it): none differs from itself,
  * they differ from each other in both directions or in none, in any order of arrays too, and what is told of it is
  * sound JSON, and XML and a terminal's text without control characters. */
-#include <stdlib.h>
-#include <string.h>
-
+#include "fuzz.h"
 #include "replay/compare.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct message {
     char *data;
@@ -14,18 +10,9 @@ struct message {
     struct structure s;
 };
 
-static char *copy(const uint8_t *data, size_t len) {
-    char *p = malloc(len + 1);
-    MUST(p);
-    if (len)
-        memcpy(p, data, len);
-    p[len] = '\0';
-    return p;
-}
-
 static void read_message(struct message *m, struct path_table *paths, const uint8_t *data, size_t len, bool binary) {
     struct structure_scratch scratch = {0};
-    m->data = copy(data, len);
+    m->data = fuzz_copy(data, len);
     m->len = len;
     MUST(structure_read(&m->s, &scratch, paths, paths, m->data, len, binary) == MF_OK);
     structure_scratch_fini(&scratch);

@@ -1,37 +1,24 @@
 /* Arbitrary bytes as a session file, as they are or inside a zstd frame: no crash, no endless reading; what is read as
  * an event is written as a line that reads as the same event, a cut file gives a prefix, and a seek loses nothing. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <zstd.h>
 
+#include "fuzz.h"
 #include "recording/reader.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define EVENTS_MAX 100000 /* more than any input of the fuzzer's size holds, gaps of recovery included */
-
-/* A file in memory; its path is of the descriptor. */
-static int make_file(const void *data, size_t size, char path[64]) {
-    int fd = memfd_create("session", MFD_CLOEXEC);
-    MUST(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-    snprintf(path, 64, "/proc/self/fd/%d", fd);
-    return fd;
-}
 
 /* Appends the file's events as lines; the reader's last result. *form: which it took the file for. */
 static int read_form(const void *data, size_t size, struct buf *lines, bool recover, uint64_t from_us,
                      enum reader_form *form) {
-    char path[64];
+    char path[FUZZ_PATH_LEN];
     struct reader *r;
     struct session_event e;
     struct err err;
-    int fd = make_file(data, size, path), rc = reader_open(path, &r, &err);
+    int fd = fuzz_file(data, size, path), rc = reader_open(path, &r, &err);
     if (rc == MF_OK) {
         *form = reader_form(r);
         reader_recover(r, recover);
+        reader_quiet(r);
         if (from_us)
             rc = reader_seek(r, from_us, &err);
         size_t events = 0;

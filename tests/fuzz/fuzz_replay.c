@@ -2,27 +2,19 @@
  * memory as it was before. What is sent is what was recorded, or a whole message.
  *
  * Input: a byte of options; the recording up to a line of "----"; then the live messages, one a line. */
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
+#include "fuzz.h"
 #include "protocol/frame.h"
 #include "replay/player.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define STEPS_MAX 2000u
 #define LIVE_MAX 200u
 
 static struct replay_source *load(const uint8_t *data, size_t size) {
-    char path[64];
+    char path[FUZZ_PATH_LEN];
     struct replay_source *source = NULL;
     struct replay_source_options options = {.bytes_max = 1 << 20};
     struct err err = {0};
-    int fd = memfd_create("session", MFD_CLOEXEC);
-    MUST(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int fd = fuzz_file(data, size, path);
     if (replay_source_load(path, &options, &source, &err) < 0)
         MUST(err.text[0]);
     close(fd);
@@ -76,7 +68,7 @@ static void play(struct correlation *c, uint8_t options, struct player_plan *pla
     for (unsigned n = 0; goes_on && size > 0 && n < LIVE_MAX; n++) {
         const uint8_t *end = memchr(live, '\n', size);
         size_t len = end ? (size_t)(end - live) : size;
-        uint32_t number = REPLAY_NONE, first;
+        uint32_t number = REPLAY_NONE;
         buf_reset(&message);
         buf_reset(&why);
         buf_append(&message, live, len);
@@ -84,7 +76,6 @@ static void play(struct correlation *c, uint8_t options, struct player_plan *pla
             player_take(p, now++, len > 0 && live[0] == 0, buf_cstr(&message), message.len, &number, &why);
         MUST(taken != PLAYER_NO_MEMORY && (taken == PLAYER_MATCHED) == (number != REPLAY_NONE));
         player_describe(p, number, &why);
-        (void)player_missing(p, &first);
         live += MIN(len + 1, size);
         size -= MIN(len + 1, size);
         goes_on = play_on(p, &now, &in_message, &steps);

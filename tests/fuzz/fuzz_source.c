@@ -1,13 +1,8 @@
 /* Arbitrary bytes as a recording loaded for replay, whole or a part of it: a message says why not, or frames and
  * messages agree with each other, times run forwards, and no more memory is held than was allowed. */
-#include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
+#include "fuzz.h"
 #include "protocol/frame.h"
 #include "replay/source.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_message(const struct replay_connection *c, uint32_t index) {
     const struct replay_message *m = &c->messages[index];
@@ -41,12 +36,10 @@ static void check_connection(const struct replay_connection *c) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    char path[64];
+    char path[FUZZ_PATH_LEN];
     struct replay_source *s = NULL;
     struct err err = {0};
-    int fd = memfd_create("recording", MFD_CLOEXEC);
-    MUST(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int fd = fuzz_file(data, size, path);
     struct replay_source_options options = {.recover = size % 2, .bytes_max = 1 << 20};
     if (size % 3 == 1)
         options.from_us = 1000;

@@ -1,12 +1,9 @@
 /* Arbitrary bytes as two messages (what is before the first 0xFF, and what is behind it): values stand in order and
  * inside their message, each one written back in its place leaves the same message, paths are found by their text, and
  * likeness keeps to its bounds. */
-#include <stdlib.h>
-#include <string.h>
-
+#include "fuzz.h"
+#include "replay/bytes.h"
 #include "replay/structure.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct structure_scratch scratch;
 
@@ -17,24 +14,16 @@ struct message {
     struct structure s;
 };
 
-static char *copy(const void *data, size_t len) {
-    char *p = malloc(len + 1);
-    MUST(p);
-    if (len)
-        memcpy(p, data, len);
-    p[len] = '\0';
-    return p;
-}
-
 static void read_message(struct message *m, struct path_table *paths, struct path_table *add) {
     MUST(structure_read(&m->s, &scratch, paths, add, m->data, m->len, m->binary) == MF_OK);
     size_t at = 0;
     for (uint32_t i = 0; i < m->s.count; i++) {
         const struct message_value *v = &m->s.values[i];
         MUST(v->begin >= at && v->begin < v->end && v->end <= m->len);
+        MUST((v->code != CODE_NONE) == (m->s.form == FORM_BINARY));
         at = v->end;
     }
-    MUST(m->s.form != FORM_BINARY || (m->binary && m->s.count == 0));
+    MUST(m->s.form != FORM_BINARY || m->binary);
 }
 
 static void check_paths(const struct message *m, const struct path_table *paths) {
@@ -71,10 +60,15 @@ static void check_replaced(const struct message *m, struct path_table *paths) {
         at = v->end;
         buf_reset(&text);
         value_text(&text, m->data, v);
-        value_write(&whole, v->nested, (enum value_kind)v->kind, (const char *)text.data, text.len);
+        if (!v->code)
+            value_write(&whole, v->nested, (enum value_kind)v->kind, (const char *)text.data, text.len);
+        else if (!bytes_value_write(&whole, v->code, v->end - v->begin, (const char *)text.data, text.len)) {
+            MUST(v->code == CODE_GAP); /* a long one is known by its hash, and never written */
+            buf_append(&whole, m->data + v->begin, v->end - v->begin);
+        }
     }
     buf_append(&whole, m->data + at, m->len - at);
-    char *written = copy(whole.data, whole.len);
+    char *written = fuzz_copy(whole.data, whole.len);
     struct message again = {.data = written, .len = whole.len, .binary = m->binary};
     read_message(&again, paths, NULL);
     MUST(again.s.form == m->s.form && again.s.count == m->s.count && again.s.shape == m->s.shape);
@@ -107,7 +101,7 @@ static bool all_known(const struct message *m) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const uint8_t *cut = size ? memchr(data, 0xff, size) : NULL;
     size_t first = cut ? (size_t)(cut - data) : size, second = cut ? size - first - 1 : 0;
-    char *one = copy(data, first), *other = copy(cut ? cut + 1 : data, second);
+    char *one = fuzz_copy(data, first), *other = fuzz_copy(cut ? cut + 1 : data, second);
     struct message a = {.data = one, .len = first, .binary = size % 3 == 0};
     struct message b = {.data = other, .len = second, .binary = size % 3 == 0};
     struct path_table *paths;

@@ -35,9 +35,8 @@ static inline void start_recorder(size_t ring_bytes) {
     ck_assert_int_eq(recorder_new(&options, &recorder, &err), MF_OK);
     memset(&counts, 0, sizeof counts);
     port = recorder_port(recorder, 0, &counts);
-    struct redact_rules rules = {.defaults = config.redact_defaults,
-                                 .json = config.redact_json,
-                                 .json_count = config.redact_json_count};
+    struct redact_rules rules = {
+        .defaults = config.redact_defaults, .json = config.redact_json, .json_count = config.redact_json_count};
     redactor_unref(redactor);
     ck_assert_int_eq(redactor_new(&rules, &redactor, &err), MF_OK);
 }
@@ -88,9 +87,11 @@ static inline struct capture *join(struct recording *rec, uint64_t number) {
     c.remote_addr = strdup("127.0.0.1:5000");
     ck_assert_int_eq(headers_add(&c.headers, "Host", "localhost"), MF_OK);
     ck_assert_int_eq(headers_add(&c.headers, "Authorization", "Bearer verysecret"), MF_OK);
-    struct capture_open info = {
-        .connection = &c, .upstream = "wss://u:pw@api.example.com/ws?key=1", .config = &config, .redactor = redactor,
-        .time_us = clock_mono_us()};
+    struct capture_open info = {.connection = &c,
+                                .upstream = "wss://u:pw@api.example.com/ws?key=1",
+                                .config = &config,
+                                .redactor = redactor,
+                                .time_us = clock_mono_us()};
     struct capture *out;
     ck_assert_int_eq(capture_open(port, rec, &info, &out), MF_OK);
     connection_fini(&c);
@@ -129,7 +130,7 @@ static inline struct recording_stats counts_of(const struct recording *rec) {
 /* Waits until `condition` holds, for 20 s at most. */
 #define WAIT_FOR(condition)                                                                                            \
     do {                                                                                                               \
-        for (int waited_ = 0; !(condition) && waited_ < 20000; waited_++)                                               \
+        for (int waited_ = 0; !(condition) && waited_ < 20000; waited_++)                                              \
             usleep(1000);                                                                                              \
         ck_assert_msg(condition, "waited in vain for " #condition);                                                    \
     } while (0)
@@ -177,6 +178,21 @@ static inline struct seen read_back(const char *path) {
     s.end = reader_ended(r);
     reader_close(r);
     return s;
+}
+
+static inline struct seen record_and_read(const char *name) {
+    ck_assert_int_eq(stop_recorder(), MF_OK);
+    return read_back(path_of(name));
+}
+
+static inline void one_session(const char *name, const char *text) {
+    start_recorder(0);
+    struct recording *rec = record_to(name);
+    struct capture *c = join(rec, 1);
+    recording_unref(rec);
+    add_text(c, text);
+    leave(c);
+    ck_assert_int_eq(stop_recorder(), MF_OK);
 }
 
 static inline bool exists(const char *path) {

@@ -140,6 +140,21 @@ static inline int sample_read(const char *path, struct buf *lines, enum reader_e
     return rc;
 }
 
+/* As sample_read(), with recovery. */
+static inline int sample_recover(const char *path, struct buf *lines, enum reader_end *end, struct err *err) {
+    struct reader *r;
+    struct session_event e;
+    int rc = reader_open(path, &r, err);
+    if (rc < 0)
+        return rc;
+    reader_recover(r, true);
+    while ((rc = reader_next(r, &e, err)) > 0)
+        ck_assert_int_eq(event_write_line(lines, &e), MF_OK);
+    *end = reader_ended(r);
+    reader_close(r);
+    return rc;
+}
+
 static inline int sample_run(Suite *suite) {
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

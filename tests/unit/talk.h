@@ -19,6 +19,29 @@ struct talk {
     struct buf out;
 };
 
+/* "#0a00 07" is a binary message in hexadecimal, valid until the next one; everything else is text as it is. */
+struct talk_data {
+    const uint8_t *bytes;
+    size_t len;
+    bool binary;
+};
+
+static inline struct talk_data talk_data(const char *text) {
+    static uint8_t bytes[1024];
+    size_t len = 0;
+    if (*text != '#')
+        return (struct talk_data){(const uint8_t *)text, strlen(text), false};
+    ck_assert_uint_lt(strlen(text), sizeof bytes);
+    for (const char *s = text + 1; *s; s += 2) {
+        char digits[3] = {0};
+        s += *s == ' ';
+        memcpy(digits, s, 2);
+        bytes[len++] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+    bytes[len] = 0;
+    return (struct talk_data){bytes, len, true};
+}
+
 /* Lines: "<text" is the client's message, ">text" the server's, "--" begins another connection. */
 static inline void talk_write(const char *path, const char *const *lines) {
     struct buf out = BUF_INIT;
@@ -33,9 +56,10 @@ static inline void talk_write(const char *path, const char *const *lines) {
         if (*line == '-')
             continue;
         snprintf(name, sizeof name, "conn-%u", connection);
-        e = (struct session_event){.type = EVENT_TEXT, .connection = name, .timestamp_us = time_us, .fin = true};
+        struct talk_data d = talk_data(line + 1);
+        e = (struct session_event){.type = d.binary ? EVENT_BINARY : EVENT_TEXT, .connection = name, .timestamp_us = time_us, .fin = true};
         e.direction = *line == '<' ? EVENT_INCOMING : EVENT_OUTGOING;
-        e.data = (struct event_bytes){(const uint8_t *)line + 1, strlen(line + 1)};
+        e.data = (struct event_bytes){d.bytes, d.len};
         ck_assert_int_eq(event_write_line(&out, &e), MF_OK);
         time_us += TALK_STEP_MS * 1000;
     }
@@ -84,21 +108,30 @@ static inline void talk_end(struct talk *t) {
     buf_fini(&t->out);
 }
 
-static inline void talk_read(struct talk *t, const char *text) {
+static inline struct talk_data talk_read(struct talk *t, const char *text) {
+    struct talk_data d = talk_data(text);
     ck_assert_int_eq(
-        structure_read(&t->live, &t->scratch, correlation_paths(t->correlation), NULL, text, strlen(text), false),
+        structure_read(&t->live, &t->scratch, correlation_paths(t->correlation), NULL, d.bytes, d.len, d.binary),
         MF_OK);
+    return d;
 }
 
 /* A live message is found to be this recorded one. */
 static inline void talk_learn(struct talk *t, size_t message, const char *text) {
-    talk_read(t, text);
-    ck_assert_int_eq(bindings_learn(t->bindings, message, &t->live, text, strlen(text)), MF_OK);
+    struct talk_data d = talk_read(t, text);
+    ck_assert_int_eq(bindings_learn(t->bindings, message, &t->live, d.bytes, d.len), MF_OK);
 }
 
 static inline int talk_agree(struct talk *t, size_t message, const char *text) {
-    talk_read(t, text);
-    return bindings_agree(t->bindings, message, &t->live, text, strlen(text));
+    struct talk_data d = talk_read(t, text);
+    return bindings_agree(t->bindings, message, &t->live, d.bytes, d.len);
+}
+
+static inline void talk_write_hex(char *text, const uint8_t *data, size_t len) {
+    *text++ = '#';
+    *text = '\0';
+    for (size_t i = 0; i < len; i++, text += 2)
+        snprintf(text, 3, "%02x", data[i]);
 }
 
 /* What is sent for it now. */
@@ -111,6 +144,19 @@ static inline const char *talk_render_later(struct talk *t, size_t message, int6
 
 static inline const char *talk_render(struct talk *t, size_t message) {
     return talk_render_later(t, message, 0, 0);
+}
+
+/* What is sent for a binary message now, as talk_data() reads it. Valid until the next call. */
+static inline const char *talk_render_bytes(struct talk *t, size_t message) {
+    static char text[2048];
+    int rc = bindings_render(t->bindings, message, 0, 0, &t->out);
+    ck_assert_int_ge(rc, 0);
+    const struct replay_message *m = &t->source->connections[t->connection].messages[message];
+    const uint8_t *data = rc ? t->out.data : m->data;
+    size_t len = rc ? t->out.len : m->len;
+    ck_assert_uint_lt(2 * len + 2, sizeof text);
+    talk_write_hex(text, data, len);
+    return text;
 }
 
 /* The recorded bytes of its slots, with a '|' between them. */

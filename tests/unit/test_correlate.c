@@ -51,6 +51,48 @@ START_TEST(graphql_counters_on_several_connections) {
 }
 END_TEST
 
+START_TEST(names_that_are_ids) {
+    struct talk t;
+    talk_begin(&t, TALK("<{\"op\":\"sub\",\"id\":\"q7\"}", ">{\"subs\":{\"q7\":{\"ok\":true}}}",
+                        "<{\"op\":\"sub\",\"id\":12}", ">{\"subs\": { \"q7\" : {\"ok\":true},\"12\":[]},\"ok\":true}",
+                        ">{\"text\":\"{\\\"q7\\\":1}\",\"list\":[{\"q7\":[[{\"a\":0}]]}]}"));
+    ck_assert_str_eq(talk_slots(&t, 1), "q7");
+    ck_assert_str_eq(talk_slots(&t, 3), "q7|12");
+    talk_learn(&t, 0, "{\"op\":\"sub\",\"id\":\"a \\\"b\\\"\"}");
+    talk_learn(&t, 2, "{\"op\":\"sub\",\"id\":7}");
+    ck_assert_str_eq(talk_render(&t, 1), "{\"subs\":{\"a \\\"b\\\"\":{\"ok\":true}}}");
+    ck_assert_str_eq(talk_render(&t, 3), "{\"subs\": { \"a \\\"b\\\"\" : {\"ok\":true},\"7\":[]},\"ok\":true}");
+    talk_end(&t);
+}
+END_TEST
+
+/* A channel is joined once, and each message of it has the number of the join. */
+START_TEST(a_number_for_the_whole_connection) {
+    struct talk t;
+    talk_begin(&t, TALK("<[\"3\",\"3\",\"room:1\",\"join\",{}]", ">[\"3\",\"3\",\"room:1\",\"reply\",{}]",
+                        ">[\"3\",null,\"room:1\",\"state\",{}]", "<[\"3\",\"4\",\"room:1\",\"say\",{\"n\":1}]",
+                        ">[\"3\",\"4\",\"room:1\",\"reply\",{}]", ">[\"3\",null,\"room:1\",\"said\",{\"n\":1}]"));
+    talk_learn(&t, 0, "[\"10\",\"10\",\"room:1\",\"join\",{}]");
+    ck_assert_str_eq(talk_render(&t, 1), "[\"10\",\"10\",\"room:1\",\"reply\",{}]");
+    ck_assert_str_eq(talk_render(&t, 2), "[\"10\",null,\"room:1\",\"state\",{}]");
+    talk_learn(&t, 3, "[\"10\",\"11\",\"room:1\",\"say\",{\"n\":1}]");
+    ck_assert_str_eq(talk_render(&t, 4), "[\"10\",\"11\",\"room:1\",\"reply\",{}]");
+    talk_end(&t);
+}
+END_TEST
+
+/* Of an object with members of many names one meets a value now and then. */
+START_TEST(names_that_meet) {
+    struct talk t;
+    talk_begin(&t, TALK("<{\"get\":\"price\"}", ">{\"price\":1,\"at\":\"x\",\"open\":2}", "<{\"get\":\"volume\"}",
+                        ">{\"price\":1,\"at\":\"x\",\"open\":2}", "<{\"get\":\"open\"}",
+                        ">{\"price\":1,\"at\":\"x\",\"open\":2}"));
+    for (size_t i = 1; i < 6; i += 2)
+        ck_assert_str_eq(talk_slots(&t, i), "");
+    talk_end(&t);
+}
+END_TEST
+
 /* Acknowledgements have their number in the head, behind digits that say what it is. */
 START_TEST(socket_io) {
     struct talk t;
@@ -463,7 +505,6 @@ END_TEST
 /* The same id twice: an answer takes the one before it, whatever came since. */
 START_TEST(ids_used_again) {
     struct talk t;
-    size_t len;
     talk_begin(&t, TALK("<{\"id\":1,\"get\":\"a\"}", ">{\"id\":1,\"got\":\"A\"}", "<{\"id\":1,\"get\":\"b\"}",
                         ">{\"id\":1,\"got\":\"B\"}", "<{\"id\":1,\"stop\":true}", ">{\"id\":1,\"got\":\"end\"}"));
     talk_learn(&t, 0, "{\"id\":10,\"get\":\"a\"}");
@@ -471,16 +512,40 @@ START_TEST(ids_used_again) {
     ck_assert_str_eq(talk_render(&t, 1), "{\"id\":10,\"got\":\"A\"}");
     ck_assert_str_eq(talk_render(&t, 3), "{\"id\":20,\"got\":\"B\"}");
     ck_assert_str_eq(talk_render(&t, 5), "{\"id\":20,\"got\":\"end\"}"); /* its own message did not come */
-    size_t count;
-    const struct slot *slots = correlation_slots(t.correlation, 0, 5, &count);
-    ck_assert_uint_eq(count, 1);
-    ck_assert_str_eq(bindings_value(t.bindings, slots[0].variable, &len), "20");
-    ck_assert_uint_eq(len, 2);
     talk_end(&t);
 }
 END_TEST
 
 /* ---- nothing to carry over ---- */
+
+/* Requests have ids that were answered; what comes by itself has numbers of its own, which met them. */
+START_TEST(a_feed_counts_by_itself) {
+    struct talk t;
+    talk_begin(&t, TALK("<{\"id\":1,\"method\":\"a\"}", ">{\"id\":1,\"result\":true}", "<{\"id\":2,\"method\":\"b\"}",
+                        ">{\"id\":2,\"result\":true}", "<{\"id\":3,\"method\":\"c\"}", ">{\"id\":3,\"result\":true}",
+                        "<{\"id\":4,\"method\":\"d\"}", ">{\"id\":4,\"result\":true}", "<{\"id\":5,\"method\":\"e\"}",
+                        ">{\"id\":5,\"result\":true}", ">{\"feed\":{\"seq\":2}}", ">{\"feed\":{\"seq\":3}}",
+                        ">{\"feed\":{\"seq\":4}}", ">{\"feed\":{\"seq\":5}}"));
+    ck_assert_str_eq(talk_slots(&t, 9), "5");
+    for (size_t i = 10; i < 14; i++)
+        ck_assert_str_eq(talk_slots(&t, i), "");
+    talk_end(&t);
+    talk_begin(&t, TALK("<{\"id\":1,\"m\":\"a\"}", ">{\"id\":1}", "<{\"id\":2,\"m\":\"b\"}", ">{\"id\":2}",
+                        "<{\"id\":3,\"m\":\"c\"}", ">{\"id\":3}", "<{\"id\":4,\"m\":\"d\"}", ">{\"id\":4}",
+                        "<{\"id\":5,\"m\":\"e\"}", ">{\"id\":5,\"data\":{\"id\":1}}", ">{\"id\":5,\"data\":{\"id\":2}}",
+                        ">{\"id\":5,\"data\":{\"id\":3}}", ">{\"id\":5,\"data\":{\"id\":4}}"));
+    for (size_t i = 9; i < 13; i++)
+        ck_assert_str_eq(talk_slots(&t, i), "5");
+    talk_end(&t);
+    /* Under way at once, and nothing else answers them. */
+    talk_begin(&t,
+               TALK("<{\"id\":1,\"method\":\"a\"}", "<{\"id\":2,\"method\":\"b\"}", "<{\"id\":3,\"method\":\"c\"}",
+                    "<{\"id\":4,\"method\":\"d\"}", ">{\"reply_to\":1,\"ok\":true}", ">{\"reply_to\":2,\"ok\":true}",
+                    ">{\"reply_to\":3,\"ok\":true}", ">{\"reply_to\":4,\"ok\":true}"));
+    ck_assert_str_eq(talk_slots(&t, 7), "4");
+    talk_end(&t);
+}
+END_TEST
 
 START_TEST(numbers_that_meet) {
     struct talk t;
@@ -861,6 +926,9 @@ static Suite *make(void) {
     tcase_add_test(parts, ids_within_texts);
     tcase_add_test(parts, plain_texts);
     tcase_add_test(parts, kinds);
+    tcase_add_test(parts, names_that_are_ids);
+    tcase_add_test(parts, a_number_for_the_whole_connection);
+    tcase_add_test(parts, names_that_meet);
     tcase_add_test(parts, ids_used_again);
     tcase_add_test(parts, servers_values);
     suite_add_tcase(s, parts);
@@ -871,6 +939,7 @@ static Suite *make(void) {
     tcase_add_test(chance, words_that_meet_in_texts);
     tcase_add_test(chance, numbers_that_meet_in_lists);
     tcase_add_test(chance, two_counters);
+    tcase_add_test(chance, a_feed_counts_by_itself);
     tcase_add_test(chance, prices_and_times);
     tcase_add_test(chance, states_of_others);
     suite_add_tcase(s, chance);

@@ -57,7 +57,7 @@ START_TEST(cut_at_every_byte) {
         struct err err;
         enum reader_end end = READER_END_WHOLE;
         sample_write(path, archive, len);
-        int rc = sample_read(path, &got, &end, &err);
+        int rc = sample_recover(path, &got, &end, &err);
         if (rc == 0)
             ck_assert_msg(end == READER_END_TRUNCATED, "cut at %zu of %zu", len, sizeof archive - 1);
         else

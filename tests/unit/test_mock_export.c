@@ -102,6 +102,12 @@ static const struct {
     /* values with an answer each */
     {{"> {\"op\":\"get\",\"key\":\"x*\"}", "< 1", "> {\"op\":\"get\",\"key\":\"y\"}", "< 2"},
      "- match: {\"op\": \"get\", \"key\": \"x\\\\*\"}\n          response: \"1\""},
+    /* the first has no answer: another one shows what is said again */
+    {{"> {\"op\":\"sub\",\"id\":\"f00-0\",\"q\":\"news\"}", "> {\"op\":\"sub\",\"id\":\"f00-1\",\"q\":\"ann\"}",
+      "< {\"id\":\"f00-1\",\"r\":1}", "> {\"op\":\"sub\",\"id\":\"f00-2\",\"q\":\"bob\"}",
+      "< {\"id\":\"f00-2\",\"r\":2}"},
+     "- match: {\"op\": \"sub\", \"q\": \"ann\"}\n          response: \"{\\\"id\\\":{{message.id | "
+     "json}},\\\"r\\\":1}\""},
     {{"> {\"a\":1,\"b\":{\"c\":2}}", "< x"}, "- match: {\"a\": \"*\", \"b\": \"*\"}"},
     {{"> {\"payload\":{\"type\":\"t\",\"x\":1},\"op\":\"p\"}", "< x"},
      "- match: {\"payload\": {\"type\": \"t\"}, \"op\": \"p\"}"},

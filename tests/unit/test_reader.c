@@ -1,7 +1,9 @@
 #include "recording/reader.h"
 
+#include <sys/file.h>
 #include <sys/resource.h>
 
+#include "base/log.h"
 #include "session_sample.h"
 
 #define GUIDE_DOCUMENT                                                                                                 \
@@ -80,6 +82,23 @@ static void expect_prefix(const struct buf *got, const char *whole, size_t least
     ck_assert(got->len == 0 || got->data[got->len - 1] == '\n');
 }
 
+/* A file that ends in the middle is damaged: all that is there is given, and then an error that says where it ends.
+ * With recovery it is the end. */
+static void expect_cut_off(const char *path, const struct buf *recovered) {
+    struct buf got = BUF_INIT;
+    struct err err = {0};
+    struct stat st;
+    char where[32];
+    ck_assert_int_eq(sample_read(path, &got, NULL, &err), MF_EINVAL);
+    ck_assert_uint_eq(got.len, recovered->len);
+    ck_assert_int_eq(memcmp(buf_cstr(&got), recovered->len ? recovered->data : (const uint8_t *)"", got.len), 0);
+    ck_assert_str_eq(err.file, path);
+    ck_assert_int_eq(stat(path, &st), 0);
+    snprintf(where, sizeof where, "byte %lld", (long long)st.st_size);
+    ck_assert_msg(strstr(err.text, st.st_size ? where : "the file is empty"), "%s", err.text);
+    buf_fini(&got);
+}
+
 START_TEST(lines_cut_anywhere) {
     struct buf text = BUF_INIT, got = BUF_INIT;
     sample_text(&text, 0, SAMPLE_COUNT);
@@ -89,7 +108,7 @@ START_TEST(lines_cut_anywhere) {
         enum reader_end end;
         sample_write(path, whole, cut);
         buf_reset(&got);
-        ck_assert_int_eq(sample_read(path, &got, &end, &err), 0);
+        ck_assert_int_eq(sample_recover(path, &got, &end, &err), 0);
         size_t lines = cut; /* the bytes of whole lines; one that lacks nothing but its newline is whole */
         while (lines && whole[lines - 1] != '\n' && whole[lines] != '\n')
             lines--;
@@ -98,6 +117,8 @@ START_TEST(lines_cut_anywhere) {
         ck_assert_uint_eq(got.len, lines);
         expect_prefix(&got, whole, lines);
         ck_assert_int_eq(end, all && cut ? READER_END_WHOLE : READER_END_TRUNCATED);
+        if (end == READER_END_TRUNCATED)
+            expect_cut_off(path, &got);
     }
     buf_fini(&text);
     buf_fini(&got);
@@ -136,7 +157,7 @@ START_TEST(native_cut_anywhere) {
         enum reader_end end;
         sample_write(path, f.file.data, cut);
         buf_reset(&got);
-        ck_assert_int_eq(sample_read(path, &got, &end, &err), 0);
+        ck_assert_int_eq(sample_recover(path, &got, &end, &err), 0);
         size_t least = 0;
         bool at_border = false;
         for (size_t i = 0; i < f.frames; i++)
@@ -146,6 +167,8 @@ START_TEST(native_cut_anywhere) {
             }
         expect_prefix(&got, whole, least);
         ck_assert_int_eq(end, at_border ? READER_END_WHOLE : READER_END_TRUNCATED);
+        if (end == READER_END_TRUNCATED)
+            expect_cut_off(path, &got);
     }
     framed_fini(&f);
     buf_fini(&got);
@@ -160,6 +183,7 @@ static void follow(const char *path, const uint8_t *data, size_t len, size_t ste
     struct err err;
     sample_write(path, data, 0);
     open_ok(path, &r);
+    reader_growing(r, true);
     FILE *f = fopen(path, "a");
     for (size_t at = 0; at < len; at += step) {
         ck_assert_int_eq(reader_next(r, &e, &err), 0);
@@ -393,6 +417,94 @@ START_TEST(good_line) {
 END_TEST
 
 /* As many levels as are allowed, then one more, then far too many. */
+/* Lines that differ little from those that are written. `same`: the event is written as the line stands. */
+static const struct {
+    const char *line;
+    bool same;
+} nearly_usual[] = {
+    {"{\"connection\":\"conn-1\",\"timestamp_ms\":0,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"\"}", true},
+    {"{\"connection\":\"A_b-9\",\"timestamp_ms\":12.05,\"direction\":\"outgoing\",\"leg\":\"upstream\",\"type\":"
+     "\"text\","
+     "\"data\":\"\\\"\\\\\\n\\t\\b\\f\\r/\xc3\xa9\x7f\"}",
+     true},
+    {"{\"connection\":\"\",\"timestamp_ms\":999999999999999.999,\"direction\":\"incoming\",\"type\":\"text\",\"data\":"
+     "\"x\"}",
+     true},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1.50,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"x\"}", false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1.0,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"x\"}", false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1.2345,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"x\"}",
+     false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1e2,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"x\"}", false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"\\/\"}", false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"\\u00e9\"}",
+     false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"x\"} ", false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"x\" }", false},
+    {" {\"connection\":\"c\",\"timestamp_ms\":1,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"x\"}", false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"eA==\","
+     "\"encoding\":\"base64\"}",
+     false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1,\"direction\":\"incoming\",\"type\":\"text\",\"data\":\"x\",\"data\":"
+     "\"y\"}",
+     false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1,\"direction\":\"incoming\",\"leg\":\"client\",\"type\":\"text\","
+     "\"data\":\"x\"}",
+     false},
+    {"{\"connection\":\"c\",\"timestamp_ms\":1,\"direction\":\"incoming\",\"type\":\"text\",\"fin\":false,\"data\":"
+     "\"x\"}",
+     false},
+};
+
+/* Read by both ways, which a space in front tells apart, a line is the same event. */
+START_TEST(usual_line) {
+    const char *line = nearly_usual[_i].line, *path = sample_path("usual.jsonl");
+    struct buf text = BUF_INIT, first = BUF_INIT, second = BUF_INIT;
+    struct reader *r;
+    struct session_event e;
+    struct event_bytes as_read;
+    buf_printf(&text, "%s\n %s\n", line, line);
+    sample_write(path, buf_cstr(&text), text.len);
+    open_ok(path, &r);
+    next_ok(r, &e, EVENT_TEXT);
+    ck_assert_int_eq(event_write_line(&first, &e), MF_OK);
+    ck_assert_int_eq(reader_line(r, &as_read), nearly_usual[_i].same);
+    if (nearly_usual[_i].same) {
+        ck_assert_uint_eq(as_read.len, strlen(line));
+        ck_assert_int_eq(memcmp(as_read.data, line, as_read.len), 0);
+        ck_assert_uint_eq(first.len, as_read.len + 1);
+        ck_assert_int_eq(memcmp(first.data, line, as_read.len), 0);
+    }
+    next_ok(r, &e, EVENT_TEXT);
+    ck_assert(!reader_line(r, &as_read));
+    ck_assert_int_eq(event_write_line(&second, &e), MF_OK);
+    ck_assert_str_eq(buf_cstr(&first), buf_cstr(&second));
+    end_ok(r, READER_END_WHOLE);
+    reader_close(r);
+    buf_fini(&text);
+    buf_fini(&first);
+    buf_fini(&second);
+}
+END_TEST
+
+/* A gap has no line, though one was read before it. */
+START_TEST(gap_has_no_line) {
+    static const char text[] = "{\"connection\":\"c\",\"timestamp_ms\":1,\"direction\":\"incoming\",\"type\":\"text\","
+                               "\"data\":\"x\"}\n{oops\n";
+    struct reader *r;
+    struct session_event e;
+    struct event_bytes line;
+    const char *path = sample_path("gap.jsonl");
+    sample_write(path, text, strlen(text));
+    open_ok(path, &r);
+    reader_recover(r, true);
+    next_ok(r, &e, EVENT_TEXT);
+    ck_assert(reader_line(r, &line));
+    next_ok(r, &e, EVENT_GAP);
+    ck_assert(!reader_line(r, &line));
+    reader_close(r);
+}
+END_TEST
+
 START_TEST(deep_nesting) {
     static const struct {
         int levels;
@@ -498,6 +610,10 @@ START_TEST(document_in_any_order) {
 }
 END_TEST
 
+#define AT(ms) "{\"type\":\"text\",\"direction\":\"incoming\",\"timestamp_ms\":" ms ",\"data\":\"1\"}"
+#define M1 "{\"type\":\"text\",\"direction\":\"incoming\",\"data\":\"1\"}"
+#define M2 "{\"type\":\"text\",\"direction\":\"incoming\",\"data\":\"2\"}"
+
 START_TEST(document_cut_anywhere) {
     const size_t len = strlen(GUIDE_DOCUMENT);
     const char *path = sample_path("cut.json");
@@ -510,12 +626,179 @@ START_TEST(document_cut_anywhere) {
     for (size_t cut = 0; cut < len - 1; cut++) {
         sample_write(path, GUIDE_DOCUMENT, cut);
         buf_reset(&got);
-        ck_assert_int_eq(sample_read(path, &got, &end, &err), 0);
+        ck_assert_int_eq(sample_recover(path, &got, &end, &err), 0);
         ck_assert_int_eq(end, READER_END_TRUNCATED);
+        expect_cut_off(path, &got);
         expect_prefix(&got, text, 0);
     }
     buf_fini(&whole);
     buf_fini(&got);
+}
+END_TEST
+
+/* Whoever writes holds a lock, and may end anywhere; when it is gone, what has come meanwhile is read. */
+START_TEST(the_end_while_it_is_written) {
+    struct framed f;
+    struct buf got = BUF_INIT;
+    struct err err = {0};
+    struct reader *r;
+    struct session_event e;
+    enum reader_end end;
+    framed_make(&f, 3);
+    const char *path = sample_path("live.jsonl.zst");
+    sample_write(path, f.file.data, f.file_ends[0] + 20);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+    ck_assert(reader_being_written(path));
+    ck_assert_int_eq(sample_read(path, &got, &end, &err), 0);
+    ck_assert_int_eq(end, READER_END_TRUNCATED);
+    expect_prefix(&got, buf_cstr(&f.text), f.text_ends[0]);
+    open_ok(path, &r);
+    for (buf_reset(&got); got.len < f.text_ends[0];) {
+        ck_assert_int_eq(reader_next(r, &e, &err), 1);
+        ck_assert_int_eq(event_write_line(&got, &e), MF_OK);
+    }
+    size_t rest = f.file.len - f.file_ends[0] - 20;
+    ck_assert_int_eq(write(fd, f.file.data + f.file_ends[0] + 20, rest), (ssize_t)rest);
+    close(fd);
+    ck_assert(!reader_being_written(path));
+    while (reader_next(r, &e, &err) > 0)
+        ck_assert_int_eq(event_write_line(&got, &e), MF_OK);
+    ck_assert_str_eq(buf_cstr(&got), buf_cstr(&f.text));
+    ck_assert_int_eq(reader_ended(r), READER_END_WHOLE);
+    reader_close(r);
+    framed_fini(&f);
+    buf_fini(&got);
+}
+END_TEST
+
+/* What has no line in it is no recording, and neither is what recovery can make nothing of. */
+START_TEST(nothing_in_it) {
+    static const struct {
+        const char *name, *text, *want;
+        size_t len;
+        bool recover;
+    } cases[] = {
+        {"empty.jsonl", "", "the file is empty", 0, false},
+        {"blank.jsonl", "\n \n\n", "not one line", 4, false},
+        {"bom.jsonl", "\xef\xbb\xbf", "not one line", 3, false},
+        {"table.jsonl.zst", "\x5e\x2a\x4d\x18\x09\0\0\0\0\0\0\0\0\xb1\xea\x92\x8f", "not one line", 17, false},
+        {"other.jsonl", "{\"a\":1}\n{\"a\":2}\n", "nothing in it can be read", 16, true},
+        {"package.json", "{\"name\":\"x\",\"type\":\"module\"}", "found \"module\"", 28, false},
+        {"a.gz", "\x1f\x8b\x08\0", "found a gzip file: unpack it first", 4, false},
+        {"a.har", "\x89PNG\r\n\x1a\n", "found a PNG image", 8, true},
+        {"a.txt", "hello\n", "expected a recording", 6, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf got = BUF_INIT;
+        struct err err = {0};
+        enum reader_end end;
+        const char *path = sample_path(cases[i].name);
+        sample_write(path, cases[i].text, cases[i].len);
+        int rc = cases[i].recover ? sample_recover(path, &got, &end, &err) : sample_read(path, &got, &end, &err);
+        ck_assert_int_eq(rc, MF_EINVAL);
+        ck_assert_msg(strstr(err.text, cases[i].want), "%s: %s", cases[i].name, err.text);
+        buf_fini(&got);
+    }
+}
+END_TEST
+
+/* A message that is none is left out; where the text itself is broken the document ends. */
+START_TEST(document_recovery) {
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"{\"messages\":[" M1 ",{\"type\":\"riddle\"}," M2 "]}", "1-2"},
+        {"{\"messages\":[" M1 ",7," M2 "],\"metadata\":{\"recorded_at\":\"yesterday\"}}", "1-2"},
+        {"{\"messages\":[" M1 "," M2 ",{\"type\" \"text\"}]}", "12-"},
+        {"{\"messages\":[" M1 "," M2 " " M1 "]}", "12"},
+        {"{\"messages\":[" M1 "] and so on", "1"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf seen = BUF_INIT;
+        struct err err = {0};
+        struct reader *r;
+        struct session_event e;
+        int rc;
+        const char *path = sample_path("bad.json");
+        sample_write(path, cases[i].text, strlen(cases[i].text));
+        ck_assert_int_eq(sample_read(path, &seen, NULL, &err), MF_EINVAL);
+        ck_assert(err.damaged);
+        buf_reset(&seen);
+        open_ok(path, &r);
+        reader_recover(r, true);
+        while ((rc = reader_next(r, &e, &err)) > 0)
+            buf_putc(&seen, e.type == EVENT_GAP ? '-' : *(const char *)e.data.data);
+        ck_assert_int_eq(rc, 0);
+        ck_assert_str_eq(buf_cstr(&seen), cases[i].want);
+        reader_close(r);
+        buf_fini(&seen);
+    }
+}
+END_TEST
+
+/* A line that cannot be held is left out of a plain file as it is of a native one. */
+START_TEST(recovery_behind_a_long_line) {
+    struct buf text = BUF_INIT;
+    struct err err = {0};
+    struct reader *r;
+    struct session_event e;
+    const char *path = sample_path("long.jsonl");
+    buf_puts(&text, M1 "\n");
+    ck_assert_int_eq(buf_reserve(&text, READER_LINE_MAX + (1u << 20)), MF_OK);
+    memset(text.data + text.len, 'a', READER_LINE_MAX + 1000000);
+    text.len += READER_LINE_MAX + 1000000;
+    buf_puts(&text, "\n" M2 "\n");
+    sample_write(path, text.data, text.len);
+    buf_fini(&text);
+    open_ok(path, &r);
+    reader_recover(r, true);
+    next_ok(r, &e, EVENT_TEXT);
+    next_ok(r, &e, EVENT_GAP);
+    ck_assert_uint_ge(e.gap_bytes, READER_LINE_MAX);
+    next_ok(r, &e, EVENT_TEXT);
+    ck_assert_int_eq(*e.data.data, '2');
+    ck_assert_int_eq(reader_next(r, &e, &err), 0);
+    reader_close(r);
+}
+END_TEST
+
+/* Times that run backwards are said once, with the first place and how many there were. */
+START_TEST(times_that_run_backwards) {
+    static const struct {
+        const char *name, *text, *want;
+    } cases[] = {
+        {"back.jsonl", AT("5") "\n" AT("9") "\n" AT("2") "\n" AT("3") "\n" AT("9") "\n",
+         "line=3 time_ms=2.000 after_ms=9.000 count=2"},
+        {"back.json", "{\"messages\":[" AT("5") ",\n" AT("4") "]}", "line=2 time_ms=4.000 after_ms=5.000 count=1"},
+        {"mockforge.jsonl", "{\"ts\":10,\"text\":\"a\"}\n{\"ts\":5,\"text\":\"b\"}\n",
+         "line=2 time_ms=5.000 after_ms=10.000 count=1"},
+        {"back.har",
+         "{\"log\":{\"entries\":[{\"request\":{\"url\":\"ws://x/\"},\"_webSocketMessages\":[\n"
+         "{\"type\":\"send\",\"time\":1700000100,\"opcode\":1,\"data\":\"x\"},\n"
+         "{\"type\":\"receive\",\"time\":1700000099,\"opcode\":1,\"data\":\"y\"}]}]}}",
+         "line=3 "},
+        {"forwards.jsonl", AT("5") "\n" AT("5") "\n" AT("9") "\n", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf got = BUF_INIT, log = BUF_INIT;
+        struct err err = {0};
+        const char *path = sample_path(cases[i].name);
+        FILE *out = tmpfile();
+        sample_write(path, cases[i].text, strlen(cases[i].text));
+        log_set_fd(fileno(out));
+        ck_assert_int_eq(sample_read(path, &got, NULL, &err), MF_OK);
+        log_set_fd(STDERR_FILENO);
+        ck_assert_int_eq(buf_reserve(&log, 4096), MF_OK);
+        log.len = (size_t)pread(fileno(out), log.data, 4095, 0);
+        const char *said = strstr(buf_cstr(&log), "recording_times_step_back");
+        ck_assert_int_eq(said != NULL, cases[i].want != NULL);
+        ck_assert_msg(!said || strstr(said, cases[i].want), "%s", said);
+        ck_assert(!said || !strstr(said + 1, "recording_times_step_back"));
+        fclose(out);
+        buf_fini(&log);
+        buf_fini(&got);
+    }
 }
 END_TEST
 
@@ -630,12 +913,19 @@ int main(void) {
     tcase_add_test(tcase, guide_document);
     tcase_add_test(tcase, lines_cut_anywhere);
     tcase_add_test(tcase, native_cut_anywhere);
+    tcase_add_test(tcase, the_end_while_it_is_written);
+    tcase_add_test(tcase, nothing_in_it);
+    tcase_add_test(tcase, document_recovery);
+    tcase_add_test(tcase, recovery_behind_a_long_line);
+    tcase_add_test(tcase, times_that_run_backwards);
     tcase_add_test(tcase, document_cut_anywhere);
     tcase_add_test(tcase, follows_growing_files);
     tcase_add_test(tcase, skippable_frames_anywhere);
     tcase_add_test(tcase, damaged_frame);
     tcase_add_loop_test(tcase, bad_line, 0, ARRAY_LEN(bad_lines));
     tcase_add_loop_test(tcase, good_line, 0, ARRAY_LEN(good_lines));
+    tcase_add_loop_test(tcase, usual_line, 0, ARRAY_LEN(nearly_usual));
+    tcase_add_test(tcase, gap_has_no_line);
     tcase_add_test(tcase, deep_nesting);
     tcase_add_test(tcase, not_a_session);
     tcase_add_test(tcase, document_error_place);

@@ -155,7 +155,7 @@ static const struct {
     int code;
     struct replay_source_options options;
 } refused[] = {
-    {.text = "", .want = "expected a recording with at least one connection", .code = MF_EINVAL},
+    {.text = "", .want = "expected a recording: the file is empty", .code = MF_EINVAL},
     {.text = RECORDING, .want = "expected a recording with at least one connection", .code = MF_EINVAL},
     {.text = RECORDING "{\"type\":\"gap\",\"connection\":\"*\",\"timestamp_ms\":1,\"frames\":0,\"bytes\":1}\n",
      .want = "expected a recording with at least one connection",
@@ -497,6 +497,83 @@ START_TEST(seeks) {
 }
 END_TEST
 
+/* A file that is too large to be read through: FRAMES zstd frames of a large message each, which compresses badly. Two
+ * connections are open throughout: old-1 since the first line, old-2 since a frame of its own. */
+#define LARGE_FRAMES 120
+#define LARGE_MESSAGE 60000
+#define OLD_2_FRAME 40
+#define RUN_FRAME 80 /* where a later run of the program may begin */
+
+static void large_frame(struct buf *out, unsigned i, bool later_run) {
+    static uint32_t random = 1;
+    struct buf text = BUF_INIT;
+    if (i == 0)
+        buf_puts(&text, RECORDING OPEN("old-1", 0));
+    if (i == OLD_2_FRAME)
+        buf_puts(&text, OPEN("old-2", 4000));
+    if (later_run && i == RUN_FRAME)
+        buf_puts(&text, RECORDING);
+    buf_printf(&text,
+               "{\"connection\":\"%s\",\"timestamp_ms\":%u,\"direction\":\"outgoing\",\"type\":\"text\",\"data\":\"",
+               i > OLD_2_FRAME && i % 2 ? "old-2" : "old-1", i * 100);
+    for (unsigned n = 0; n < LARGE_MESSAGE; n++) {
+        random = random * 1103515245 + 12345;
+        buf_putc(&text, (char)('0' + random / 65536 % 64));
+        if (text.data[text.len - 1] == '\\')
+            text.data[text.len - 1] = 'x';
+    }
+    buf_puts(&text, "\"}\n");
+    sample_frame(out, text.data, text.len);
+    buf_fini(&text);
+}
+
+static struct replay_source *load_large(const struct buf *file, struct err *err) {
+    const struct replay_source_options options = {.from_us = 10000000};
+    const char *path = sample_path("large.jsonl.zst");
+    struct replay_source *s = NULL;
+    sample_write(path, file->data, file->len);
+    int rc = replay_source_load(path, &options, &s, err);
+    ck_assert(rc == MF_OK || !s);
+    return s;
+}
+
+START_TEST(handshakes_in_front_of_the_part) {
+    struct buf file = BUF_INIT;
+    struct err err = {0};
+    for (unsigned i = 0; i < LARGE_FRAMES; i++)
+        large_frame(&file, i, false);
+    ck_assert_uint_gt(file.len, 4u << 20);
+    struct replay_source *s = load_large(&file, &err);
+    ck_assert_msg(s, "%s", err.text);
+    ck_assert_uint_eq(s->count, 2);
+    ck_assert_str_eq(s->connections[0].path, "/old-1");
+    ck_assert_str_eq(s->connections[1].path, "/old-2");
+    ck_assert_int_ne(s->recorded_at_us, 0);
+    replay_source_unref(s);
+    /* What is damaged further back than the handshakes does not matter; before them it is told. */
+    file.data[file.len / 2] ^= 1;
+    ck_assert_ptr_null(load_large(&file, &err));
+    ck_assert(strstr(err.text, "zstd frame"));
+    buf_fini(&file);
+}
+END_TEST
+
+/* A `recording` line has ended all before it: the same name behind it is somebody else. */
+START_TEST(handshakes_of_an_earlier_run) {
+    struct buf file = BUF_INIT;
+    struct err err = {0};
+    for (unsigned i = 0; i < LARGE_FRAMES; i++)
+        large_frame(&file, i, true);
+    struct replay_source *s = load_large(&file, &err);
+    ck_assert_msg(s, "%s", err.text);
+    ck_assert_uint_eq(s->count, 2);
+    ck_assert_ptr_null(s->connections[0].path);
+    ck_assert_ptr_null(s->connections[1].path);
+    replay_source_unref(s);
+    buf_fini(&file);
+}
+END_TEST
+
 /* What comes long after to_us is not even read: it may be damaged. */
 START_TEST(stops_early) {
     static const char first[] = OPEN("a", 0) IN("a", 1, "\"data\":\"x\""), later[] = IN("a", 900000, "\"data\":\"y\""),
@@ -599,6 +676,8 @@ int main(void) {
     tcase_add_test(tcase, zip_bomb);
     tcase_add_test(tcase, endless_message);
     tcase_add_test(tcase, seeks);
+    tcase_add_test(tcase, handshakes_in_front_of_the_part);
+    tcase_add_test(tcase, handshakes_of_an_earlier_run);
     tcase_add_test(tcase, stops_early);
     tcase_add_test(tcase, many_connections);
     tcase_add_test(tcase, no_memory);

@@ -58,6 +58,7 @@ static void check_seeks(const char *path, size_t frames, bool near) {
     struct err err;
     struct session_event e;
     ck_assert_int_eq(reader_open(path, &r, &err), MF_OK);
+    reader_recover(r, true);
     uint64_t last = (uint64_t)frames * LINES * STEP_US;
     for (uint64_t t = 0; t < last + 5000; t += 13500) {
         uint64_t want = (t + STEP_US - 1) / STEP_US * STEP_US;
@@ -136,6 +137,132 @@ START_TEST(table_that_lies) {
 }
 END_TEST
 
+/* What the rest of the file reads as: 0, or the error. */
+static int read_rest(const char *path, uint64_t from_us, bool recover, size_t *events, struct err *err) {
+    struct reader *r;
+    struct session_event e;
+    int rc;
+    *events = 0;
+    ck_assert_int_eq(reader_open(path, &r, err), MF_OK);
+    reader_recover(r, recover);
+    reader_run_ahead(r);
+    ck_assert_int_eq(reader_seek(r, from_us, err), MF_OK);
+    while ((rc = reader_next(r, &e, err)) > 0)
+        *events += e.type == EVENT_TEXT;
+    reader_close(r);
+    return rc;
+}
+
+/* Bytes of the table's first and last entries and its foot, but for the magic number without which it is none, changed:
+ * all events come, and then an error that says where, unless it is recovered. A seek that does not come by the lie does
+ * not have to tell of it; one that does says the same. */
+START_TEST(lie_is_told_at_the_end) {
+    struct buf bad = BUF_INIT;
+    const char *path = sample_path("told.jsonl.zst");
+    struct err err, after_seek;
+    size_t events, some;
+    buf_append(&bad, file.data, file.len);
+    for (size_t i = file_frames + 8; i < file.len - 4; i = i == file_frames + 40 ? file.len - 24 : i + 1) {
+        bad.data[i] ^= 0x41;
+        sample_write(path, bad.data, bad.len);
+        ck_assert_msg(read_rest(path, 0, false, &events, &err) == MF_EINVAL, "byte %zu", i);
+        ck_assert(err.damaged && err.file[0] && strstr(err.text, "seek table"));
+        ck_assert_uint_eq(events, FRAMES * LINES);
+        ck_assert_int_eq(read_rest(path, 0, true, &events, &err), 0);
+        ck_assert_uint_eq(events, FRAMES * LINES);
+        ck_assert_int_eq(read_rest(path, 1395000, true, &some, &err), 0);
+        int rc = read_rest(path, 1395000, false, &events, &after_seek);
+        ck_assert(rc == 0 || rc == MF_EINVAL);
+        ck_assert_uint_eq(events, some);
+        bad.data[i] ^= 0x41;
+    }
+    buf_fini(&bad);
+}
+END_TEST
+
+static void expect_lie(const struct buf *bad, uint64_t from_us, const char *text) {
+    const char *path = sample_path("lie.jsonl.zst");
+    struct err err;
+    size_t events;
+    sample_write(path, bad->data, bad->len);
+    ck_assert_int_eq(read_rest(path, from_us, false, &events, &err), MF_EINVAL);
+    ck_assert_msg(strstr(err.text, text) != NULL, "%s: expected %s", err.text, text);
+}
+
+static void put_table(struct buf *out, const uint32_t (*entries)[2], uint32_t count) {
+    put32(out, 0x184D2A5E);
+    put32(out, count * 8 + 9);
+    for (uint32_t i = 0; i < count; i++) {
+        put32(out, entries[i][0]);
+        put32(out, entries[i][1]);
+    }
+    put32(out, count);
+    buf_putc(out, 0);
+    put32(out, 0x8F92EAB1);
+}
+
+/* Too few entries, too many, of too much: the place, what is there, and what the table says. */
+START_TEST(what_a_lie_says) {
+    struct buf bad = BUF_INIT;
+    uint32_t entries[FRAMES + 1][2];
+    char text[160];
+    for (size_t i = 0; i < FRAMES; i++) {
+        entries[i][0] = ends[i] - (i ? ends[i - 1] : 0);
+        memcpy(&entries[i][1], file.data + file_frames + 8 + i * 8 + 4, 4); /* little-endian, as this machine is */
+    }
+    entries[FRAMES][0] = entries[FRAMES][1] = 0;
+    for (int kind = 0; kind < 4; kind++) {
+        buf_reset(&bad);
+        buf_append(&bad, file.data, file_frames);
+        const char *expected = text;
+        if (kind == 0) {
+            entries[150][0] += 3;
+            entries[151][0] -= 3;
+            put_table(&bad, entries, FRAMES);
+            snprintf(text, sizeof text,
+                     "byte %u: the size of the frame that begins here is %u; the seek table (byte %zu) "
+                     "says %u",
+                     ends[149], entries[150][0] - 3, file_frames, entries[150][0]);
+            expect_lie(&bad, 1100000, expected); /* a seek from which the lie is still to come */
+            expect_lie(&bad, 1056000, expected);
+            entries[150][0] -= 3;
+            entries[151][0] += 3;
+        } else if (kind == 1) {
+            put_table(&bad, entries, FRAMES + 1);
+            expected = "the number of frames before the seek table is 200; the seek table";
+        } else if (kind == 2) {
+            put_table(&bad, entries, FRAMES - 1);
+            snprintf(text, sizeof text, "byte %u: the size of all frames from here to the seek table is",
+                     ends[FRAMES - 2]);
+        } else {
+            entries[7][1]++;
+            put_table(&bad, entries, FRAMES);
+            snprintf(text, sizeof text, "byte %u: the decompressed size", ends[6]);
+        }
+        if (kind)
+            expect_lie(&bad, 0, expected);
+    }
+    buf_fini(&bad);
+}
+END_TEST
+
+/* `cat a b > c`: the last table is of the last part, and true of that. */
+START_TEST(files_put_together) {
+    struct buf two = BUF_INIT;
+    const char *path = sample_path("two.jsonl.zst");
+    struct err err;
+    size_t events;
+    buf_append(&two, file.data, file.len);
+    buf_append(&two, file.data, file.len);
+    sample_write(path, two.data, two.len);
+    ck_assert_int_eq(read_rest(path, 0, false, &events, &err), 0);
+    ck_assert_uint_eq(events, (size_t)2 * FRAMES * LINES);
+    two.data[two.len - 9 - 8 * 20] ^= 1; /* and then not */
+    expect_lie(&two, 0, "the seek table");
+    buf_fini(&two);
+}
+END_TEST
+
 /* Two sizes that are wrong together add up: the frame that is not there is noticed. */
 START_TEST(table_with_a_shifted_border) {
     struct buf bad = BUF_INIT;
@@ -180,6 +307,9 @@ int main(void) {
     tcase_add_test(tcase, without_table);
     tcase_add_test(tcase, table_in_the_middle);
     tcase_add_test(tcase, table_that_lies);
+    tcase_add_test(tcase, lie_is_told_at_the_end);
+    tcase_add_test(tcase, what_a_lie_says);
+    tcase_add_test(tcase, files_put_together);
     tcase_add_test(tcase, table_with_a_shifted_border);
     tcase_add_test(tcase, other_forms_start_again);
     suite_add_tcase(suite, tcase);
