@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "protocol/json.h"
+#include "recording/frames.h"
 #include "recording/parse.h"
 
 #define WINDOW_START (256u << 10)
@@ -82,7 +83,8 @@ static bool read_native_start(struct journal *j, const uint8_t *frame, size_t le
     return !ZSTD_isError(rc) && parse_first_line(line, &j->recorded_at_us);
 }
 
-/* A file that ended well has a table of all frames before it. False: there is none that fits, walk the frames. */
+/* A file that ended well has a table of all frames before it. False: there is none that fits, walk the frames; so it is
+ * with one that lies, or the next table would lie, too. */
 static bool load_seek_table(struct journal *j, uint64_t file_size) {
     uint8_t footer[JOURNAL_SEEK_FOOTER];
     if (file_size < JOURNAL_SEEK_HEAD + JOURNAL_SEEK_FOOTER ||
@@ -165,7 +167,8 @@ static int scan_native(struct journal *j, uint64_t file_size, struct err *err) {
     if (!ours)
         return err_set(err, MF_EAGAIN, "%s exists and is not a recording", j->path);
     j->size = file_size;
-    return load_seek_table(j, file_size) ? MF_OK : walk_frames(j, file_size, err);
+    bool known = seek_table_is_true(j->fd, file_size, 0, NULL) && load_seek_table(j, file_size);
+    return known ? MF_OK : walk_frames(j, file_size, err);
 }
 
 static int scan_plain(struct journal *j, uint64_t file_size, struct err *err) {

@@ -260,6 +260,25 @@ START_TEST(a_torn_tail_is_cut_off) {
 }
 END_TEST
 
+START_TEST(a_table_that_lies_is_not_gone_on_with) {
+    one_session("a.jsonl.zst", "first run");
+    char *path = path_of("a.jsonl.zst");
+    FILE *f = fopen(path, "r+");
+    ck_assert_ptr_nonnull(f);
+    /* the last entry's decompressed size: there are nine bytes behind it */
+    ck_assert_int_eq(fseek(f, -13, SEEK_END), 0);
+    int size = fgetc(f);
+    ck_assert_int_eq(fseek(f, -13, SEEK_END), 0);
+    ck_assert_int_eq(fputc(size ^ 1, f), size ^ 1);
+    fclose(f);
+    one_session("a.jsonl.zst", "second run");
+    struct seen s = read_back(path);
+    ck_assert_uint_eq(s.frames, 2);
+    ck_assert_str_eq(s.last_text, "second run");
+    ck_assert_int_eq(s.end, READER_END_WHOLE);
+}
+END_TEST
+
 START_TEST(what_is_not_ours_is_left_alone) {
     const char *const contents = "some file of the user's that is long enough to be looked at\n";
     FILE *f = fopen(path_of("x.jsonl.zst"), "w");
@@ -764,6 +783,7 @@ int main(void) {
     tcase_add_test(t, two_connections_share_a_recording);
     tcase_add_loop_test(t, a_later_run_goes_on, 0, ARRAY_LEN(appended));
     tcase_add_loop_test(t, a_torn_tail_is_cut_off, 0, ARRAY_LEN(appended));
+    tcase_add_test(t, a_table_that_lies_is_not_gone_on_with);
     tcase_add_test(t, what_is_not_ours_is_left_alone);
     tcase_add_test(t, another_processs_file_is_left_alone);
     tcase_add_test(t, the_extension_is_checked);
