@@ -368,40 +368,16 @@ static bool take_value(struct parse *p, const struct member *m, struct session_e
     return m->take(p, m->name, e);
 }
 
-static bool take_member(struct parse *p, struct session_event *e) {
-    struct event_bytes name = {0};
-    if (!parse_json_string(p, &name))
-        return false;
-    const struct member *m = find_member(&name);
-    bool before = !m && name.len == 14 && !memcmp(name.data, "before_message", 14);
-    parse_json_string_drop(p, &name);
-    if (!json_expect(p, ':', "':' after the member's name"))
-        return false;
+static bool take_member(struct parse *p, const struct event_bytes *name, void *e) {
+    const struct member *m = find_member(name);
+    bool before = !m && name->len == 14 && !memcmp(name->data, "before_message", 14);
+    parse_json_string_drop(p, name);
     if (before)
         return json_whole(p, "before_message", UINT64_MAX, &p->before_message);
     if (!m)
         return json_skip(p);
     /* null is the same as absent */
     return parse_json_null(p) || take_value(p, m, e);
-}
-
-static bool take_object(struct parse *p, struct session_event *e) {
-    json_space(p);
-    if (!json_expect(p, '{', "an object"))
-        return false;
-    if (*p->at == '}') {
-        p->at++;
-        return true;
-    }
-    for (;;) {
-        if (!take_member(p, e))
-            return false;
-        json_space(p);
-        if (*p->at != ',')
-            return json_expect(p, '}', "',' or '}' after the member");
-        p->at++;
-        json_space(p);
-    }
 }
 
 int parse_base64(struct parse *p, struct event_bytes *data) {
@@ -436,7 +412,7 @@ static bool check_event(struct parse *p, const uint8_t *begin, struct session_ev
 }
 
 static bool take_text_of_event(struct parse *p, struct session_event *e) {
-    if (!take_object(p, e))
+    if (!json_members(p, take_member, e))
         return false;
     if (p->at < p->end)
         return parse_fail(p, p->at, "expected nothing after the object");
